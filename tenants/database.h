@@ -1,0 +1,52 @@
+/* Identity and settings of one database, as the catalogue knows it: immutable, counted, shared by
+ * every loop's cache and by its actor. A change in the catalogue makes a new one. */
+#ifndef TENANTS_DATABASE_H
+#define TENANTS_DATABASE_H
+
+#include <stdatomic.h>
+
+#include "tenants/base/err.h"
+#include "tenants/base/str.h"
+
+#define ID_HEX_BYTES 33 /* 128 bits in hex, and a NUL */
+
+enum database_state { DATABASE_RESERVED, DATABASE_LIVE, DATABASE_DELETED };
+enum durability { DURABILITY_FULL, DURABILITY_RELAXED };
+
+/* Settings of a database: one row each in the settings table (tenants/settings.h). */
+struct database_settings {
+    enum durability durability;
+    bool foreign_keys;          /* default on */
+    uint64_t max_bytes;         /* 0: the engine's default */
+    uint64_t memory_bytes;      /* 0: the engine's default */
+};
+
+struct rate_bucket;
+struct actor;
+
+struct database {
+    _Atomic uint32_t references;
+    uint64_t id;
+    uint64_t tenant_id;
+    struct str slug;
+    struct str tenant_slug;
+    char family_id[ID_HEX_BYTES]; /* its folder: data/db/<first 2>/<family id>/; "" for the catalogue */
+    char head_id[ID_HEX_BYTES];
+    enum database_state state;    /* when this entry was made; RESERVED may be LIVE by now */
+    int64_t expires_wall_ms;      /* 0: never */
+    struct database_settings settings;
+    struct rate_bucket *tenant_rate; /* owned reference, NULL: no limit */
+    _Atomic(struct actor *) actor;   /* the engine's: found once, then used without a look-up */
+};
+
+struct database *database_ref(struct database *database);
+void database_unref(struct database *database); /* NULL is fine */
+
+/* The engine tells the catalogue: called once per process and database, on a worker, after the
+ * folder of a RESERVED database was made and before its first write is acknowledged. `done` must be
+ * called (any thread) when "live" is durable. Set by the catalogue with engine_on_live(). */
+typedef void (*database_live_fn)(
+    void *catalogue, struct database *database, void (*done)(void *argument, const struct err *err),
+    void *argument);
+
+#endif

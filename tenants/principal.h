@@ -1,0 +1,59 @@
+/* Who asks, and what they may: what every dialect's keys, sessions and tokens end in. The engine
+ * knows nothing else about a caller.
+ *
+ * Immutable once made, counted, shared by loops and lanes: principal_ref/unref from any thread. */
+#ifndef TENANTS_PRINCIPAL_H
+#define TENANTS_PRINCIPAL_H
+
+#include "tenants/base/err.h"
+#include "tenants/base/str.h"
+
+enum capability {
+    CAP_READ = 1 << 0,
+    CAP_WRITE = 1 << 1,
+    CAP_DDL = 1 << 2,
+    CAP_ADMIN = 1 << 3,    /* databases: create, rename, delete, settings */
+    CAP_TOKENS = 1 << 4,   /* mint, list and revoke the tenant's tokens */
+    CAP_OPERATOR = 1 << 5, /* every tenant, and the operator API */
+};
+
+/* Roles are named sets of capabilities: "readonly" (read), "readwrite" (write), "owner" (admin),
+ * "operator". */
+#define ROLE_READONLY_CAPS CAP_READ
+#define ROLE_READWRITE_CAPS (CAP_READ | CAP_WRITE)
+#define ROLE_OWNER_CAPS (CAP_READ | CAP_WRITE | CAP_DDL | CAP_ADMIN | CAP_TOKENS)
+#define ROLE_OPERATOR_CAPS (ROLE_OWNER_CAPS | CAP_OPERATOR)
+
+struct rate_bucket; /* token bucket shared by all users of one token or tenant (tenants/rate.h) */
+
+struct principal {
+    uint32_t references; /* atomic; principal_ref/unref only */
+    uint64_t tenant_id;  /* 0 for an operator */
+    uint64_t token_id;
+    uint32_t capabilities;
+    struct str tenant_slug;
+    struct str token_name;
+    struct str role;
+    const struct str *database_globs; /* none: every database of the tenant */
+    size_t database_glob_count;
+    const struct str *branch_globs; /* none: every branch */
+    size_t branch_glob_count;
+    const struct str *tables; /* table scope; none: every table. Compared without case */
+    size_t table_count;
+    struct str claims_json; /* "{}" when none */
+    int64_t created_wall_ms;
+    int64_t expires_wall_ms; /* 0: never */
+    struct rate_bucket *rate; /* owned reference, NULL: no limit of its own */
+};
+
+struct principal *principal_ref(struct principal *principal);
+void principal_unref(struct principal *principal); /* NULL is fine */
+
+/* True for tables inside the token's table scope (always true when it has none). */
+bool principal_has_table(const struct principal *principal, struct str table);
+bool principal_has_database(const struct principal *principal, struct str database);
+/* 0 and the capabilities, or -1 for an unknown role. Takes every spelling of every dialect:
+ * operator, owner, admin, readwrite, read-write, write, readonly, read-only, read. */
+int role_parse(struct str name, uint32_t *ret_capabilities, const char **ret_canonical);
+
+#endif
