@@ -1,0 +1,99 @@
+/* One SQLite connection of a lane: opened with our options, guarded, with its statement cache.
+ *
+ * The guard (tenants/guard.h) is an authorizer set once; it reads the running context set here. Each
+ * cached statement keeps its access set (action, table, column, through which view or trigger),
+ * which is checked against the principal at every execution, and rebuilt when authorizer calls
+ * arrive inside a step (a schema change makes SQLite prepare again).
+ *
+ * Thread: actor_owner, i.e. whoever runs the lane. */
+#ifndef TENANTS_CONNECTION_H
+#define TENANTS_CONNECTION_H
+
+#include "tenants/base/err.h"
+#include "tenants/base/str.h"
+#include "tenants/principal.h"
+
+struct sqlite3;
+struct sqlite3_stmt;
+struct connection;
+
+struct connection_options {
+    const char *name;       /* vfs_head_name() */
+    bool foreign_keys;
+    bool read_only;         /* query_only: read lanes */
+    bool engine;            /* the catalogue's own: no guard for engine statements */
+    uint64_t max_bytes;     /* max_page_count is set from it */
+    uint64_t max_sql_bytes;
+    uint64_t max_value_bytes;
+    unsigned max_parameters;
+    unsigned cached_statements; /* LRU; default 64 */
+    int cache_kib;          /* page cache bound, default 2000 */
+};
+
+/* Opens, sets limits (ATTACHED 0, SQL_LENGTH, LENGTH, VARIABLE_NUMBER, ...), defensive,
+ * trusted_schema=OFF, cell_size_check=ON, WAL, synchronous=FULL, wal_autocheckpoint=0, busy timeout
+ * 0, extended result codes, authorizer, prepare hooks. The first open of a new file makes it a WAL
+ * database. Errors: ERR_IO, ERR_CORRUPT, ERR_NOMEM, ERR_BUSY. */
+int connection_open(const struct connection_options *options, struct connection **ret_connection,
+    struct err *ret_err) MUST_CHECK;
+void connection_close(struct connection *connection); /* NULL is fine; finalizes the cache */
+struct sqlite3 *connection_db(struct connection *connection);
+
+/* What is running from now on, read by the authorizer. `stateless`: settings and temp objects that
+ * would stay on a shared connection are refused. `engine`: our own SQL, reserved names allowed. */
+struct connection_context {
+    const struct principal *principal; /* borrowed until the next call */
+    bool stateless;
+    bool engine;
+    bool read_only;
+};
+void connection_set_context(struct connection *connection, const struct connection_context *context);
+
+enum statement_class {
+    STATEMENT_READ,
+    STATEMENT_WRITE,
+    STATEMENT_DDL,
+    STATEMENT_ALONE,       /* outside groups: ANALYZE, REINDEX, some pragmas */
+    STATEMENT_TRANSACTION, /* BEGIN, COMMIT, END, ROLLBACK, SAVEPOINT, RELEASE */
+};
+
+struct access_set;
+
+struct statement {
+    struct sqlite3_stmt *sqlite; /* owned by the cache */
+    struct str sql;              /* the one statement's text, owned by the cache */
+    enum statement_class class;
+    bool loop_ok;     /* read-only, no sorter or temp b-tree, only cheap functions, no virtual table */
+    bool outgrew;     /* set by lanes: went over the short step budget before; start slow */
+    bool is_insert;   /* INSERT or REPLACE */
+    bool is_explain;
+    unsigned parameter_count;
+    unsigned column_count;
+    bool busy;        /* stepping; never handed out twice */
+    struct access_set *access; /* owned */
+};
+
+/* Finds the statement that starts `sql` in the cache, or compiles it (PREPARE_PERSISTENT), and
+ * checks the context's principal against its access set. *ret_tail is what follows it; when only
+ * blanks, comments and semicolons follow, its length is 0. A text without a statement gives 0 and
+ * *ret_statement NULL. `cached_only`: -1 with code ERR_NONE when it is not in the cache.
+ * Errors: ERR_SQL (parse, unknown table...: offset set), ERR_GUARD, ERR_ROLE_FORBIDS,
+ * ERR_TABLE_SCOPE, ERR_TOO_LARGE, ERR_NOMEM (over the account: caller turns it into a budget). */
+int connection_prepare(struct connection *connection, struct str sql, bool cached_only,
+    struct statement **ret_statement, struct str *ret_tail, struct err *ret_err) MUST_CHECK;
+/* After use: resets, clears bindings; drops statements that are not worth keeping. */
+void connection_release(struct connection *connection, struct statement *statement);
+/* True when authorizer calls during steps refused something or changed an access set since prepare:
+ * fills err with the refusal. Call after an SQLITE_AUTH from a step. */
+bool connection_refusal(struct connection *connection, struct err *ret_err);
+/* Drops all cached statements (hooks change, schema reset). */
+void connection_flush(struct connection *connection);
+/* Puts per-request state back: foreign_keys as opened, last_insert_rowid 0, no open statement, temp
+ * schema empty. Used between requests on shared lanes. Cheap when nothing changed. */
+int connection_reset(struct connection *connection, struct err *ret_err) MUST_CHECK;
+/* Bytes of heap of this connection (pager cache, schema, statements). */
+uint64_t connection_memory(struct connection *connection);
+/* Gives back page-cache memory. */
+void connection_shrink(struct connection *connection);
+
+#endif
