@@ -1,9 +1,9 @@
 /* One SQLite connection of a lane: opened with our options, guarded, with its statement cache.
  *
- * The guard (tenants/guard.h) is an authorizer set once; it reads the running context set here. Each
- * cached statement keeps its access set (action, table, column, through which view or trigger),
- * which is checked against the principal at every execution, and rebuilt when authorizer calls
- * arrive inside a step (a schema change makes SQLite prepare again).
+ * The guard (tenants/guard.h) is an authorizer set once; it reads the running context set here.
+ * Each cached statement keeps its access set (action, table, column, through which view or
+ * trigger), which is checked against the principal at every execution, and rebuilt when authorizer
+ * calls arrive inside a step (a schema change makes SQLite prepare again).
  *
  * Thread: actor_owner, i.e. whoever runs the lane. */
 #ifndef TENANTS_CONNECTION_H
@@ -18,16 +18,16 @@ struct sqlite3_stmt;
 struct connection;
 
 struct connection_options {
-    const char *name;       /* vfs_head_name() */
+    const char *name; /* vfs_head_name() */
     bool foreign_keys;
-    bool read_only;         /* query_only: read lanes */
-    bool engine;            /* the catalogue's own: no guard for engine statements */
-    uint64_t max_bytes;     /* max_page_count is set from it */
+    bool read_only;     /* query_only: read lanes */
+    bool engine;        /* the catalogue's own: no guard for engine statements */
+    uint64_t max_bytes; /* max_page_count is set from it */
     uint64_t max_sql_bytes;
     uint64_t max_value_bytes;
     unsigned max_parameters;
     unsigned cached_statements; /* LRU; default 64 */
-    int cache_kib;          /* page cache bound, default 2000 */
+    int cache_kib;              /* page cache bound, default 2000 */
 };
 
 /* Opens, sets limits (ATTACHED 0, SQL_LENGTH, LENGTH, VARIABLE_NUMBER, ...), defensive,
@@ -47,7 +47,8 @@ struct connection_context {
     bool engine;
     bool read_only;
 };
-void connection_set_context(struct connection *connection, const struct connection_context *context);
+void connection_set_context(
+    struct connection *connection, const struct connection_context *context);
 
 enum statement_class {
     STATEMENT_READ,
@@ -63,13 +64,13 @@ struct statement {
     struct sqlite3_stmt *sqlite; /* owned by the cache */
     struct str sql;              /* the one statement's text, owned by the cache */
     enum statement_class class;
-    bool loop_ok;     /* read-only, no sorter or temp b-tree, only cheap functions, no virtual table */
-    bool outgrew;     /* set by lanes: went over the short step budget before; start slow */
-    bool is_insert;   /* INSERT or REPLACE */
+    bool loop_ok; /* read-only, no sorter or temp b-tree, only cheap functions, no virtual table */
+    bool outgrew; /* set by lanes: went over the short step budget before; start slow */
+    bool is_insert; /* INSERT or REPLACE */
     bool is_explain;
     unsigned parameter_count;
     unsigned column_count;
-    bool busy;        /* stepping; never handed out twice */
+    bool busy;                 /* stepping; never handed out twice */
     struct access_set *access; /* owned */
 };
 

@@ -16,9 +16,9 @@ enum durability { DURABILITY_FULL, DURABILITY_RELAXED };
 /* Settings of a database: one row each in the settings table (tenants/settings.h). */
 struct database_settings {
     enum durability durability;
-    bool foreign_keys;          /* default on */
-    uint64_t max_bytes;         /* 0: the engine's default */
-    uint64_t memory_bytes;      /* 0: the engine's default */
+    bool foreign_keys;     /* default on */
+    uint64_t max_bytes;    /* 0: the engine's default */
+    uint64_t memory_bytes; /* 0: the engine's default */
 };
 
 struct rate_bucket;
@@ -30,10 +30,11 @@ struct database {
     uint64_t tenant_id;
     struct str slug;
     struct str tenant_slug;
-    char family_id[ID_HEX_BYTES]; /* its folder: data/db/<first 2>/<family id>/; "" for the catalogue */
+    char family_id[ID_HEX_BYTES]; /* its folder: data/db/<first 2>/<family id>/; "" for the
+                                     catalogue */
     char head_id[ID_HEX_BYTES];
-    enum database_state state;    /* when this entry was made; RESERVED may be LIVE by now */
-    int64_t expires_wall_ms;      /* 0: never */
+    enum database_state state; /* when this entry was made; RESERVED may be LIVE by now */
+    int64_t expires_wall_ms;   /* 0: never */
     struct database_settings settings;
     struct rate_bucket *tenant_rate; /* owned reference, NULL: no limit */
     _Atomic(struct actor *) actor;   /* the engine's: found once, then used without a look-up */
@@ -45,8 +46,7 @@ void database_unref(struct database *database); /* NULL is fine */
 /* The engine tells the catalogue: called once per process and database, on a worker, after the
  * folder of a RESERVED database was made and before its first write is acknowledged. `done` must be
  * called (any thread) when "live" is durable. Set by the catalogue with engine_on_live(). */
-typedef void (*database_live_fn)(
-    void *catalogue, struct database *database, void (*done)(void *argument, const struct err *err),
-    void *argument);
+typedef void (*database_live_fn)(void *catalogue, struct database *database,
+    void (*done)(void *argument, const struct err *err), void *argument);
 
 #endif

@@ -1,9 +1,10 @@
-/* A loop's bounded cache of tokens and slugs, in front of the catalogue: no I/O and no lock on a hit.
+/* A loop's bounded cache of tokens and slugs, in front of the catalogue: no I/O and no lock on a
+ * hit.
  *
- * Entries hold references to immutable principals and databases. All are dropped when the catalogue's
- * generation has grown. One directory per loop thread. A miss is a message to the catalogue's actor;
- * a "no such" answer is not cached (creation must be visible at once), but misses are rate-limited
- * by the caller's connection. */
+ * Entries hold references to immutable principals and databases. All are dropped when the
+ * catalogue's generation has grown. One directory per loop thread. A miss is a message to the
+ * catalogue's actor; a "no such" answer is not cached (creation must be visible at once), but
+ * misses are rate-limited by the caller's connection. */
 #ifndef TENANTS_DIRECTORY_H
 #define TENANTS_DIRECTORY_H
 

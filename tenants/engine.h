@@ -18,33 +18,33 @@ struct engine_options {
     unsigned workers;
     unsigned slow_workers;
     unsigned sync_threads;
-    unsigned readers_per_database;    /* read lanes beside the write lane */
+    unsigned readers_per_database; /* read lanes beside the write lane */
     unsigned streams_per_database;
-    unsigned mailbox_messages;        /* per actor; over it: ERR_OVERLOADED */
+    unsigned mailbox_messages; /* per actor; over it: ERR_OVERLOADED */
     uint64_t mailbox_bytes;
-    unsigned group_requests;          /* most requests in one commit */
-    uint64_t statement_time_ms;       /* budget, default 30,000 */
-    uint64_t statement_steps;         /* VM steps, 0: none */
-    uint64_t short_steps;             /* a statement over this goes to a slow worker */
-    uint64_t loop_steps;              /* a read on a loop over this goes to a worker */
-    uint64_t memory_per_database;     /* heap of SQLite, default 64 MB */
-    uint64_t temp_per_database;       /* bytes of temporary files */
-    uint64_t max_database_bytes;      /* default quota; a database's setting lowers or raises it */
+    unsigned group_requests;      /* most requests in one commit */
+    uint64_t statement_time_ms;   /* budget, default 30,000 */
+    uint64_t statement_steps;     /* VM steps, 0: none */
+    uint64_t short_steps;         /* a statement over this goes to a slow worker */
+    uint64_t loop_steps;          /* a read on a loop over this goes to a worker */
+    uint64_t memory_per_database; /* heap of SQLite, default 64 MB */
+    uint64_t temp_per_database;   /* bytes of temporary files */
+    uint64_t max_database_bytes;  /* default quota; a database's setting lowers or raises it */
     uint64_t max_sql_bytes;
     uint64_t max_value_bytes;
     unsigned max_parameters;
     uint64_t max_result_rows;
-    uint64_t max_result_bytes;        /* of a streamed result; 0: none */
-    uint64_t max_write_result_bytes;  /* 8 MB: over it the statement is undone */
-    uint64_t stream_chunk_bytes;      /* 256 KB: from here on answers stream */
+    uint64_t max_result_bytes;       /* of a streamed result; 0: none */
+    uint64_t max_write_result_bytes; /* 8 MB: over it the statement is undone */
+    uint64_t stream_chunk_bytes;     /* 256 KB: from here on answers stream */
     uint64_t wal_soft_bytes;
     uint64_t wal_hard_bytes;
-    uint64_t idle_close_ms;           /* 0: never */
-    unsigned max_open;                /* databases open at once (LRU) */
-    uint64_t max_cache_bytes;         /* SQLite heap of all databases together (LRU) */
+    uint64_t idle_close_ms;   /* 0: never */
+    unsigned max_open;        /* databases open at once (LRU) */
+    uint64_t max_cache_bytes; /* SQLite heap of all databases together (LRU) */
     uint64_t stream_idle_ms;
     uint64_t stream_max_ms;
-    uint64_t lock_wait_ms;            /* a statement waits so long for the write lock */
+    uint64_t lock_wait_ms; /* a statement waits so long for the write lock */
 };
 
 /* Every field's documented default. */
@@ -54,8 +54,8 @@ struct engine;
 struct database; /* tenants/database.h: identity and settings, immutable, counted */
 
 /* Registers the VFS and SQLite's memory (once per process). Main thread. */
-int engine_new(const struct engine_options *options, struct engine **ret_engine, struct err *ret_err)
-    MUST_CHECK;
+int engine_new(const struct engine_options *options, struct engine **ret_engine,
+    struct err *ret_err) MUST_CHECK;
 /* All threads must have left; every actor is closed (checkpointed) first. Main thread. */
 void engine_free(struct engine *engine);
 
@@ -86,7 +86,8 @@ bool engine_try_here(struct engine *engine, struct database *database, struct re
 
 /* Goes on with a request whose chunk() answered CHUNK_PAUSE. Any thread. */
 void engine_resume(struct engine *engine, struct request *request);
-/* Sets request->cancelled and interrupts it where it runs. Any thread; the request must not be done. */
+/* Sets request->cancelled and interrupts it where it runs. Any thread; the request must not be
+ * done. */
 void engine_cancel(struct engine *engine, struct request *request);
 
 /* Closes a database's actor when it has nothing to do (after delete or a change of settings);
@@ -98,8 +99,8 @@ void engine_close_database(
  * stream_open allocates only; the lane opens with the first request. Requests of one stream run in
  * order. After idling for stream_idle_ms inside a transaction, or stream_max_ms in one transaction,
  * it is rolled back and its next request gets ERR_STREAM_EXPIRED. Any thread; counted. */
-struct stream *stream_open(
-    struct engine *engine, struct database *database, struct principal *principal, struct err *ret_err);
+struct stream *stream_open(struct engine *engine, struct database *database,
+    struct principal *principal, struct err *ret_err);
 /* Rolls back what is open, frees the lane; requests still waiting get ERR_STREAM_EXPIRED. */
 void stream_close(struct engine *engine, struct stream *stream);
 /* Valid after the stream's last request was done: no transaction is open. */

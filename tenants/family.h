@@ -1,4 +1,5 @@
-/* A family's folder and its MANIFEST: the truth for refs, heads and layers (docs/formats/manifest.md).
+/* A family's folder and its MANIFEST: the truth for refs, heads and layers
+ * (docs/formats/manifest.md).
  *
  *   data/db/<2 hex>/<family id>/MANIFEST      text, replaced whole, last line a CRC32C
  *                               base-<id>     a plain SQLite file, the bottom of every stack

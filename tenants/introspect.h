@@ -1,8 +1,8 @@
 /* What a database looks like, for tools and people: tables, columns, keys, indexes, plans.
  *
  * Each function is meant to run in a REQUEST_READ_PROCEDURE: inside one read transaction, under the
- * engine flag; results are in the arena. Reserved (_rookery_*, _persql_*, sqlite_*) and shadow tables
- * are left out; tables outside the principal's scope too. */
+ * engine flag; results are in the arena. Reserved (_rookery_*, _persql_*, sqlite_*) and shadow
+ * tables are left out; tables outside the principal's scope too. */
 #ifndef TENANTS_INTROSPECT_H
 #define TENANTS_INTROSPECT_H
 
@@ -36,7 +36,7 @@ struct introspect_index {
     struct str name;
     bool unique;
     bool partial;
-    struct str origin; /* "c", "u", "pk" */
+    struct str origin;         /* "c", "u", "pk" */
     const struct str *columns; /* empty name for an expression */
     size_t column_count;
     struct str sql;

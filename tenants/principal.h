@@ -42,7 +42,7 @@ struct principal {
     size_t table_count;
     struct str claims_json; /* "{}" when none */
     int64_t created_wall_ms;
-    int64_t expires_wall_ms; /* 0: never */
+    int64_t expires_wall_ms;  /* 0: never */
     struct rate_bucket *rate; /* owned reference, NULL: no limit of its own */
 };
 

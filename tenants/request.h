@@ -1,8 +1,8 @@
 /* One message to an actor: statements to run, or a procedure, and where the answer goes.
  *
  * Life: filled by a dialect (memory in its arena), engine_submit(), runs in a lane, waits at the
- * gate when it may tell of rows that are not yet on disk, then done() exactly once. Until done() the
- * request and all it points at belong to the engine, except `cancelled`. */
+ * gate when it may tell of rows that are not yet on disk, then done() exactly once. Until done()
+ * the request and all it points at belong to the engine, except `cancelled`. */
 #ifndef TENANTS_REQUEST_H
 #define TENANTS_REQUEST_H
 
@@ -25,9 +25,9 @@ struct statement_input {
 };
 
 enum request_kind {
-    REQUEST_STATEMENTS,      /* statements[] in order, under `mode` */
-    REQUEST_PROCEDURE,       /* procedure() on the write lane, in a group, in its own savepoint */
-    REQUEST_READ_PROCEDURE,  /* procedure() on a read lane, inside one read transaction */
+    REQUEST_STATEMENTS,     /* statements[] in order, under `mode` */
+    REQUEST_PROCEDURE,      /* procedure() on the write lane, in a group, in its own savepoint */
+    REQUEST_READ_PROCEDURE, /* procedure() on a read lane, inside one read transaction */
 };
 
 enum request_mode {
@@ -50,16 +50,17 @@ struct request {
     struct principal *principal; /* reference held until done() */
     const struct statement_input *statements;
     unsigned statement_count;
-    bool single;               /* `query`: statements[0] must be exactly one statement */
-    bool read_only;            /* refuse writes whatever the principal may */
-    unsigned lane_hint;        /* the submitting loop's number: which read lane to warm */
-    struct sink *sink;         /* borrowed */
+    bool single;        /* `query`: statements[0] must be exactly one statement */
+    bool read_only;     /* refuse writes whatever the principal may */
+    unsigned lane_hint; /* the submitting loop's number: which read lane to warm */
+    struct sink *sink;  /* borrowed */
     procedure_fn procedure;
     void *procedure_argument;
-    uint64_t deadline_ns;      /* monotonic; 0: the engine's default statement time */
-    struct stream *stream;     /* NULL on stateless routes; else runs in that stream's lane */
-    struct arena *arena;       /* for the engine's own needs while it runs */
-    /* Called once, on a worker, a sync thread or the submitting thread, when the answer may go out. */
+    uint64_t deadline_ns;  /* monotonic; 0: the engine's default statement time */
+    struct stream *stream; /* NULL on stateless routes; else runs in that stream's lane */
+    struct arena *arena;   /* for the engine's own needs while it runs */
+    /* Called once, on a worker, a sync thread or the submitting thread, when the answer may go out.
+     */
     void (*done)(struct request *request);
     /* Called when out.len has reached the streaming threshold; takes out's bytes (buf_take) and
      * sends them. NULL: never streamed (bounded by the result limit). After CHUNK_PAUSE the lane
@@ -71,20 +72,20 @@ struct request {
     atomic_bool cancelled;
 
     /* Result, valid in done(). */
-    struct err err;        /* code ERR_NONE: every statement succeeded */
-    unsigned failed_index; /* statement that failed, when err is set and statements ran */
-    bool streamed;         /* chunk() has been called: the head is out */
+    struct err err;               /* code ERR_NONE: every statement succeeded */
+    unsigned failed_index;        /* statement that failed, when err is set and statements ran */
+    bool streamed;                /* chunk() has been called: the head is out */
     struct statement_stats total; /* sums over the statements */
     uint64_t memory_peak_bytes;
 
     /* The engine's own. */
     struct list link;
     struct actor *actor;
-    uint64_t gate;         /* commit number that must be durable before done() */
+    uint64_t gate; /* commit number that must be durable before done() */
     uint64_t submitted_ns;
     size_t sink_mark;
     unsigned attempts;
-    uint8_t route;         /* enum request_route of tenants/actor.c */
+    uint8_t route; /* enum request_route of tenants/actor.c */
 };
 
 #endif

@@ -1,9 +1,9 @@
 /* Where a request's results go: tenants/ calls it row by row, proto/ encodes into `out`.
  *
  * Order of calls: for each statement run, begin, row*, then end or error. A statement that has no
- * columns gets begin with count 0. After `error` the next statement's begin may follow (batches that
- * go on). `out` is only appended to between mark and rewind: when a group is rolled back or a read
- * restarts, the engine rewinds to its mark and the calls come again.
+ * columns gets begin with count 0. After `error` the next statement's begin may follow (batches
+ * that go on). `out` is only appended to between mark and rewind: when a group is rolled back or a
+ * read restarts, the engine rewinds to its mark and the calls come again.
  *
  * Thread: whoever runs the lane; one at a time. Sinks never block and never free the request. */
 #ifndef TENANTS_SINK_H
@@ -21,14 +21,15 @@ struct statement_stats {
     int64_t last_insert_rowid;
     uint64_t vm_steps;
     uint64_t duration_ns;
-    bool is_write;         /* changes and last_insert_rowid mean something */
-    bool is_insert;        /* INSERT or REPLACE: last_insert_rowid was set by it */
+    bool is_write;  /* changes and last_insert_rowid mean something */
+    bool is_insert; /* INSERT or REPLACE: last_insert_rowid was set by it */
 };
 
 struct sink;
 
 struct sink_ops {
-    void (*begin)(struct sink *sink, unsigned statement, const struct column *columns, unsigned count);
+    void (*begin)(
+        struct sink *sink, unsigned statement, const struct column *columns, unsigned count);
     void (*row)(struct sink *sink, const struct value *values, unsigned count);
     void (*end)(struct sink *sink, unsigned statement, const struct statement_stats *stats);
     /* `sql` is the failed statement's text. Called for errors of statements, not for those that

@@ -1,11 +1,11 @@
 /* Our VFS "rookery": one object per open database file, shared by all its connections.
  *
  * All connections of a database are in this process, so the wal-index is on the heap, locks are in
- * the process (per-lock shared/exclusive counts under the head's mutex; no fcntl, no -shm file), and
- * the sync that ends a commit can be left to a sync pool (shared/durability). Everything else is as
- * SQLite counts on: whole pages, real syncs everywhere but at the end of a commit. Rollback journals
- * of the main database are refused. Main files go through this object's page layer hook (today: one
- * base, written in place), so that branching adds layers without touching callers.
+ * the process (per-lock shared/exclusive counts under the head's mutex; no fcntl, no -shm file),
+ * and the sync that ends a commit can be left to a sync pool (shared/durability). Everything else
+ * is as SQLite counts on: whole pages, real syncs everywhere but at the end of a commit. Rollback
+ * journals of the main database are refused. Main files go through this object's page layer hook
+ * (today: one base, written in place), so that branching adds layers without touching callers.
  *
  * Sync rule: a WAL write at offset 0 sets header-dirty; an xSync of the WAL with header-dirty, or
  * outside a commit section, or within a checkpoint, is real and clears it; all others are deferred:
@@ -15,9 +15,9 @@
  * On loop threads reads are tried with RWF_NOWAIT (vfs_nowait): when the page is not in the page
  * cache the read fails and vfs_would_block() says why.
  *
- * A stock sqlite3 is told "database is locked": while a head is open, OFD locks are held on SQLite's
- * own lock bytes (the shared range, exclusively) of the base file and of the placeholder; a second
- * process of ours meets the data directory's lock first. */
+ * A stock sqlite3 is told "database is locked": while a head is open, OFD locks are held on
+ * SQLite's own lock bytes (the shared range, exclusively) of the base file and of the placeholder;
+ * a second process of ours meets the data directory's lock first. */
 #ifndef TENANTS_VFS_H
 #define TENANTS_VFS_H
 
@@ -34,19 +34,20 @@ struct vfs_events {
     /* Every commit noted before `token` = on_sync_begin() is on disk now. */
     uint64_t (*on_sync_begin)(void *context);
     void (*on_synced)(void *context, uint64_t token);
-    /* The WAL write lock was given back: a waiting lane may try again. Called without locks held. */
+    /* The WAL write lock was given back: a waiting lane may try again. Called without locks held.
+     */
     void (*on_unlock)(void *context);
 };
 
 struct vfs_head_options {
-    const char *main_path;  /* the base, or a plain SQLite file */
+    const char *main_path; /* the base, or a plain SQLite file */
     const char *wal_path;
     const char *placeholder_path; /* NULL: none */
     struct vfs_events events;
     void *context;
-    bool create;            /* make missing files (and fsync their folder) */
+    bool create;               /* make missing files (and fsync their folder) */
     uint64_t temp_limit_bytes; /* temporary files of this head's connections together; then FULL */
-    const char *temp_dir;   /* where O_TMPFILE goes */
+    const char *temp_dir;      /* where O_TMPFILE goes */
 };
 
 /* Registers the VFS (not as default). Once per process; later calls do nothing. */

@@ -10,7 +10,7 @@ void base64_encode(struct buf *out, const void *bytes, size_t len, bool padded)
     for (size_t i = 0; i < len; i += 3) {
         size_t left = MIN(len - i, (size_t)3);
         uint32_t word = (uint32_t)in[i] << 16 | (left > 1 ? (uint32_t)in[i + 1] << 8 : 0) |
-            (left > 2 ? (uint32_t)in[i + 2] : 0);
+                        (left > 2 ? (uint32_t)in[i + 2] : 0);
 
         quad[0] = letters[word >> 18];
         quad[1] = letters[word >> 12 & 63];

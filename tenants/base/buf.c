@@ -43,6 +43,8 @@ int buf_reserve_slow(struct buf *buf, size_t more)
     }
     while (capacity < need)
         capacity *= 2;
+    if (buf->limit_bytes != 0)
+        capacity = MIN(capacity, buf->limit_bytes);
     bytes = mem_try_realloc(buf->bytes, capacity);
     if (bytes == NULL) {
         buf->failed = true;

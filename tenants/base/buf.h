@@ -36,7 +36,7 @@ void buf_take(struct buf *to, struct buf *from);
 static inline int buf_reserve(struct buf *buf, size_t more)
 {
     return likely(buf->capacity - buf->len >= more && !buf->failed) ? 0
-                                                                     : buf_reserve_slow(buf, more);
+                                                                    : buf_reserve_slow(buf, more);
 }
 
 static inline void buf_char(struct buf *buf, char c)

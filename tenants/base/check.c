@@ -12,7 +12,8 @@ void check_context(const char *text)
 
 void check_failed(const char *file, int line, const char *function, const char *expression)
 {
-    (void)fprintf(stderr, "event=check.failed expression=\"%s\" at=%s:%d function=%s context=\"%s\"\n",
-        expression, file, line, function, context);
+    (void)fprintf(stderr,
+        "event=check.failed expression=\"%s\" at=%s:%d function=%s context=\"%s\"\n", expression,
+        file, line, function, context);
     abort();
 }

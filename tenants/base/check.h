@@ -11,8 +11,8 @@
     } while (0)
 
 /* Prints the expression, its place and this thread's context to stderr, then aborts. */
-void check_failed(const char *file, int line, const char *function, const char *expression)
-    NO_RETURN;
+void check_failed(
+    const char *file, int line, const char *function, const char *expression) NO_RETURN;
 
 /* What this thread is doing, shown by check_failed: a request id, an object. `text` is copied. */
 void check_context(const char *text);

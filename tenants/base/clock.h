@@ -25,7 +25,8 @@ void clock_unfreeze(void);
 
 /* "2026-05-05T12:30:00.000Z". Years 0000-9999; others are clamped. */
 void clock_format_iso8601(int64_t wall_ms, char out[CLOCK_ISO8601_BYTES]);
-/* Accepts what clock_format_iso8601 writes, with or without fraction, with Z or ±hh:mm. -1 if not. */
+/* Accepts what clock_format_iso8601 writes, with or without fraction, with Z or ±hh:mm. -1 if not.
+ */
 int clock_parse_iso8601(const char *text, size_t len, int64_t *ret_wall_ms) MUST_CHECK;
 
 #endif

@@ -50,8 +50,8 @@ static bool site_admits(struct log_site *site, unsigned *ret_dropped)
     return admitted;
 }
 
-void log_write(struct log_site *site, enum log_level level, const char *event, const char *format,
-    ...)
+void log_write(
+    struct log_site *site, enum log_level level, const char *event, const char *format, ...)
 {
     static const char *const names[] = {"debug", "info", "warn", "error"};
     char line[LOG_LINE_MAX];
@@ -64,7 +64,8 @@ void log_write(struct log_site *site, enum log_level level, const char *event, c
     if (!site_admits(site, &dropped))
         return;
     clock_format_iso8601(clock_wall_ms(), at);
-    len = (size_t)snprintf(line, sizeof(line), "time=%s level=%s event=%s ", at, names[level], event);
+    len =
+        (size_t)snprintf(line, sizeof(line), "time=%s level=%s event=%s ", at, names[level], event);
     va_start(args, format);
     more = vsnprintf(line + len, sizeof(line) - len, format, args);
     va_end(args);

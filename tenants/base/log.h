@@ -1,7 +1,7 @@
 /* The logger: one line of logfmt per event, one write(2) per line.
  *
  *     log_info("database.opened", "tenant=%s database=%s ms=%u", …);
- *     time=2026-05-05T12:30:00.000Z level=info event=database.opened tenant=… 
+ *     time=2026-05-05T12:30:00.000Z level=info event=database.opened tenant=…
  *
  * Event names are stable. Never parameters, tokens or bodies of requests. Values that may hold
  * blanks go through log_quote(). Each call site is limited to LOG_SITE_PER_SECOND lines a second;

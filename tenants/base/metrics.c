@@ -155,14 +155,14 @@ static void write_histogram(struct buf *out, enum metric metric)
             buf_printf(out, "%s_bucket{le=\"%.6f\"} %llu\n", name, (double)(1ULL << b) / 1e6,
                 (unsigned long long)running);
         else
-            buf_printf(out, "%s_bucket{le=\"%llu\"} %llu\n", name, 1ULL << b,
-                (unsigned long long)running);
+            buf_printf(
+                out, "%s_bucket{le=\"%llu\"} %llu\n", name, 1ULL << b, (unsigned long long)running);
     }
     buf_printf(out, "%s_bucket{le=\"+Inf\"} %llu\n", name,
         (unsigned long long)sum_locked(metric, METRIC_HISTOGRAM_BUCKETS + 1));
     if (seconds)
-        buf_printf(out, "%s_sum %.9f\n", name,
-            (double)sum_locked(metric, METRIC_HISTOGRAM_BUCKETS) / 1e9);
+        buf_printf(
+            out, "%s_sum %.9f\n", name, (double)sum_locked(metric, METRIC_HISTOGRAM_BUCKETS) / 1e9);
     else
         buf_printf(out, "%s_sum %llu\n", name,
             (unsigned long long)sum_locked(metric, METRIC_HISTOGRAM_BUCKETS));

@@ -38,16 +38,19 @@
     X(COUNTER, CHECKPOINTS, "rookery_checkpoints_total", "", 1, "WAL checkpoints.")                \
     X(GAUGE, WAL_BYTES, "rookery_wal_bytes", "", 1, "Bytes of WAL of open databases.")             \
     X(GAUGE, DATABASES_OPEN, "rookery_databases_open", "", 1, "Databases open.")                   \
-    X(GAUGE, LANES, "rookery_lanes", "kind", 3, "Open lanes (SQLite connections): write, read, stream.") \
+    X(GAUGE, LANES, "rookery_lanes", "kind", 3,                                                    \
+        "Open lanes (SQLite connections): write, read, stream.")                                   \
     X(GAUGE, STREAMS, "rookery_streams", "", 1, "Streams open.")                                   \
     X(GAUGE, MAILBOX_DEPTH, "rookery_mailbox_messages", "", 1, "Requests waiting in mailboxes.")   \
-    X(GAUGE, GATE_WAITING, "rookery_gate_waiting", "", 1, "Answers held until their commit is on disk.") \
+    X(GAUGE, GATE_WAITING, "rookery_gate_waiting", "", 1,                                          \
+        "Answers held until their commit is on disk.")                                             \
     X(HISTOGRAM, LOCK_WAIT_SECONDS, "rookery_lock_wait_seconds", "", 1,                            \
         "Time a statement waited for the write lock.")                                             \
     X(COUNTER, OPENS, "rookery_database_opens_total", "", 1, "Databases opened.")                  \
     X(COUNTER, CLOSES, "rookery_database_closes_total", "", 1, "Databases closed.")                \
     X(HISTOGRAM, OPEN_SECONDS, "rookery_database_open_seconds", "", 1, "Time to open a database.") \
-    X(COUNTER, OVERLOADED, "rookery_overloaded_total", "", 1, "Requests refused by a full mailbox.") \
+    X(COUNTER, OVERLOADED, "rookery_overloaded_total", "", 1,                                      \
+        "Requests refused by a full mailbox.")                                                     \
     X(GAUGE, MEMORY_ACCOUNTS, "rookery_sqlite_memory_bytes", "", 1,                                \
         "Heap charged to databases' accounts.")                                                    \
     X(COUNTER, BUDGET_ENDED, "rookery_budget_ended_total", "budget", 6,                            \

@@ -108,7 +108,12 @@ bool str_glob(struct str pattern, struct str text)
 /* Length of the sequence at s, or 0 when it is not valid. */
 static size_t utf8_sequence(const unsigned char *s, size_t left)
 {
-    size_t len = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
+    size_t len = s[0] < 0x80   ? 1
+                 : s[0] < 0xc2 ? 0
+                 : s[0] < 0xe0 ? 2
+                 : s[0] < 0xf0 ? 3
+                 : s[0] < 0xf5 ? 4
+                               : 0;
 
     if (len == 0 || len > left)
         return 0;

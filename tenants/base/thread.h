@@ -1,7 +1,8 @@
 /* Thread roles and the few primitives we use.
  *
  * Roles: *main* (start and stop), *loop* (one libuv loop each), *worker* (runs lanes), *sync* (runs
- * fdatasync). A function that may run in one role only says so: `ON(worker_thread)`. clang checks it
+ * fdatasync). A function that may run in one role only says so: `ON(worker_thread)`. clang checks
+ * it
  * (-Wthread-safety); for gcc the words are empty. Entering a role is said once, at the thread's
  * first function and in libuv callbacks, with the …_enter()/…_leave() pair.
  *

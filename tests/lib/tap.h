@@ -52,7 +52,8 @@ __attribute__((unused)) static bool tap_is_str(
 }
 
 #define ok(passed, ...) tap_ok((passed), __FILE__, __LINE__, __VA_ARGS__)
-#define is_int(got, want, name) tap_is_int((long long)(got), (long long)(want), __FILE__, __LINE__, name)
+#define is_int(got, want, name)                                                                    \
+    tap_is_int((long long)(got), (long long)(want), __FILE__, __LINE__, name)
 #define is_str(got, want, name) tap_is_str((got), (want), __FILE__, __LINE__, name)
 #define skip(reason, name) ((void)printf("ok %d - %s # SKIP %s\n", ++tap_count, (name), (reason)))
 #define done_testing()                                                                             \

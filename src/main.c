@@ -1,0 +1,7 @@
+#include <stdio.h>
+
+int main(void)
+{
+    (void)puts("rookeryd");
+    return 0;
+}
