@@ -1,0 +1,135 @@
+/* One request and its answer, from the router to the last byte. Every dialect sees only this.
+ *
+ * Life, all on one loop unless said otherwise:
+ *   src reads head and body -> exchange_begin(): route, credentials, principal, database, rights,
+ *   rate (each may be a look-up that goes to the catalogue and comes back) -> route->handle(x)
+ *   -> the handler answers at once, or starts engine or catalogue work whose completion (any
+ * thread) encodes the answer -> exchange_finish() (any thread, once) -> src writes, logs, counts,
+ * frees.
+ *
+ * Threads: the exchange has one owner at a time: its loop, then whoever runs the engine work it
+ * started, then its loop again. exchange_on_loop() is the way back before the end.
+ * Ownership: everything is in x->arena or owned by x; exchange_fini() ends it. When the client goes
+ * away, src sets x->client_gone and cancels x's engine work; the handler still finishes. */
+#ifndef PROTO_EXCHANGE_H
+#define PROTO_EXCHANGE_H
+
+#include "proto/http.h"
+#include "tenants/base/thread.h"
+#include "tenants/catalogue.h"
+#include "tenants/directory.h"
+#include "tenants/engine.h"
+
+#define ROUTE_PARAMS_MAX 4
+#define ROUTE_SEGMENTS_MAX 10
+
+struct dialect;
+struct exchange;
+
+/* What handlers may reach. One per loop. */
+struct services {
+    struct engine *engine;
+    struct catalogue *catalogue;
+    struct directory *directory;
+    unsigned loop_index;
+    const struct surface_settings *settings;
+    /* src's: run `continuation` on x's loop soon; x is finished (send it). Any thread. */
+    void (*post)(struct exchange *x, void (*continuation)(struct exchange *x));
+    void (*finish)(struct exchange *x);
+    /* src's: a chunk of a streamed answer; takes request->sink->out. Worker thread. */
+    enum chunk_answer (*chunk)(struct exchange *x);
+    /* src's: fills process figures (uptime, connections...) for /v1/admin/stats. */
+    void (*process_stats)(struct buf *json_members);
+};
+
+/* Limits and defaults of the surface, from the configuration. Shared, immutable. */
+struct surface_settings {
+    uint64_t max_body_bytes;
+    uint64_t max_request_memory_bytes; /* the arena's limit */
+    unsigned max_batch_statements;     /* 100 */
+    unsigned max_json_depth;           /* 64 */
+    unsigned max_page_size;            /* 1,000 */
+    const char *base_domain;           /* "" when host routing is off */
+    const char *region;
+    double cost_per_request; /* USD; PerSQL's meters as defaults */
+    double cost_per_row_read;
+    double cost_per_row_written;
+    int64_t delete_grace_ms;
+    unsigned max_tokens_per_tenant;
+};
+
+enum route_needs {
+    NEEDS_NOTHING = 0,
+    NEEDS_PRINCIPAL = 1 << 0, /* a valid token */
+    NEEDS_TENANT =
+        1 << 1, /* params[0] is a tenant slug that must be the principal's (or operator) */
+    NEEDS_DATABASE =
+        1 << 2,          /* params[1] (or host) is a database segment: x->database is resolved */
+    NEEDS_BODY = 1 << 3, /* 411 without a length, 415 for other media types */
+};
+
+typedef void (*route_handler_fn)(struct exchange *x) ON(loop_thread);
+
+struct route {
+    const char *name;    /* metrics' label and log word: "query" */
+    unsigned methods;    /* enum http_method bits; HEAD follows GET by itself */
+    const char *pattern; /* "/v1/db/:tenant/:database/query"; ":x" takes one segment */
+    unsigned needs;
+    uint32_t capabilities; /* all of these, else ERR_ROLE_FORBIDS */
+    route_handler_fn handle;
+    const char *summary; /* one line for /openapi.json */
+};
+
+/* A dialect is a table of routes, its way to show credentials, and its shape of errors. Adding one
+ * is its own files and one line in proto/dialects.c. */
+struct dialect {
+    const char *name;
+    const struct route *routes;
+    size_t route_count;
+    /* Finds the bearer's token text in the request; len 0 when there is none. */
+    struct str (*credentials)(struct exchange *x);
+    /* Writes status, headers and body for an error, in the shape the client's SDK expects. */
+    void (*error)(struct exchange *x, const struct err *err);
+};
+
+extern const struct dialect *const dialects[]; /* NULL-terminated, in order of precedence */
+
+struct exchange {
+    struct arena arena;
+    struct http_request http;
+    struct http_response response;
+    const struct services *services;
+    const struct dialect *dialect;       /* never NULL after exchange_begin */
+    const struct route *route;           /* NULL: none matched */
+    struct str params[ROUTE_PARAMS_MAX]; /* decoded */
+    struct principal *principal;         /* owned reference */
+    struct database *database;           /* owned reference */
+    struct str tenant_slug;              /* whose tenant the request is about */
+    struct request request;              /* the engine's */
+    struct directory_load load;          /* look-ups on the way in */
+    void *state;                         /* the handler's own, in the arena */
+    void *owner;                         /* src's connection */
+    uint64_t started_ns;
+    atomic_bool client_gone;
+    bool wants_msgpack;       /* Accept */
+    bool body_is_msgpack;     /* Content-Type */
+    bool integers_as_strings; /* X-Rookery-Integers: string */
+    bool in_engine;           /* request was submitted and is not done */
+};
+
+void exchange_init(struct exchange *x, const struct services *services);
+void exchange_fini(struct exchange *x);
+/* http is filled. Routes, authenticates, resolves, and calls the handler or answers an error. */
+void exchange_begin(struct exchange *x) ON(loop_thread);
+/* Answers `err` in the dialect's shape and finishes. Any thread that owns x. */
+void exchange_fail(struct exchange *x, const struct err *err);
+/* The response is complete. Any thread that owns x; x belongs to src afterwards. */
+void exchange_finish(struct exchange *x);
+/* Runs x->request: on this loop when it can, else through the engine. `x->request.done` is called
+ * either way (here, before return, when it ran on the loop). kind, statements, sink, mode, done are
+ * set by the handler; the rest (principal, arena, deadline, hint, chunk) here. */
+void exchange_run(struct exchange *x) ON(loop_thread);
+/* The status and Retry-After of a code when a dialect has no opinion of its own. */
+int exchange_status(const struct err *err);
+
+#endif
