@@ -8,6 +8,7 @@
 
 #include "tenants/base/err.h"
 #include "tenants/base/thread.h"
+#include "tenants/database.h"
 #include "tenants/request.h"
 
 enum commit_mode { COMMIT_PIPELINED, COMMIT_INLINE };
@@ -51,7 +52,6 @@ struct engine_options {
 void engine_options_defaults(struct engine_options *options);
 
 struct engine;
-struct database; /* tenants/database.h: identity and settings, immutable, counted */
 
 /* Registers the VFS and SQLite's memory (once per process). Main thread. */
 int engine_new(const struct engine_options *options, struct engine **ret_engine,
@@ -74,13 +74,16 @@ bool engine_idle(struct engine *engine);
  * return once mailboxes are empty. */
 void engine_stop(struct engine *engine);
 
+/* Who makes a reserved database live (see database_live_fn); before the first submit. */
+void engine_on_live(struct engine *engine, database_live_fn live, void *catalogue);
+
 /* Hands the request to its database's actor. Any thread. Never blocks: a full mailbox, a draining
  * engine or a failed database calls done() at once with ERR_OVERLOADED, ERR_DRAINING, … */
 void engine_submit(struct engine *engine, struct database *database, struct request *request);
 
 /* Tries the request on the calling loop thread: only a single cached, cheap, read-only statement on
- * an open database with a free lane, under the step budget. True: it ran and `request` has its
- * result (done() is not called). False: nothing happened; engine_submit() it. */
+ * an open database with a free lane, under the step budget. True: it ran and done() has been called,
+ * or will be by the gate when what it saw is on disk. False: nothing happened; engine_submit() it. */
 bool engine_try_here(struct engine *engine, struct database *database, struct request *request)
     ON(loop_thread);
 

@@ -81,6 +81,7 @@ struct request {
     /* The engine's own. */
     struct list link;
     struct actor *actor;
+    struct database *database; /* borrowed: the submitter's reference lasts until done() */
     uint64_t gate; /* commit number that must be durable before done() */
     uint64_t submitted_ns;
     size_t sink_mark;

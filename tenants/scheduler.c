@@ -1,0 +1,103 @@
+#include "tenants/scheduler.h"
+
+#include "tenants/base/check.h"
+
+void scheduler_init(struct scheduler *scheduler)
+{
+    *scheduler = (struct scheduler){.stopping = false};
+    mutex_init(&scheduler->lock);
+    cond_init(&scheduler->wake);
+    list_init(&scheduler->active);
+    for (unsigned i = 0; i < SCHEDULER_BUCKETS; i++) {
+        list_init(&scheduler->buckets[i].active_link);
+        list_init(&scheduler->buckets[i].tasks);
+    }
+}
+
+void scheduler_fini(struct scheduler *scheduler)
+{
+    CHECK(scheduler->queued == 0);
+    cond_fini(&scheduler->wake);
+    mutex_fini(&scheduler->lock);
+}
+
+void task_init(struct task *task, uint64_t tenant_id, void (*run)(struct task *task))
+{
+    list_init(&task->link);
+    task->run = run;
+    task->tenant_id = tenant_id;
+}
+
+static struct scheduler_bucket *bucket_of(struct scheduler *scheduler, const struct task *task)
+{
+    uint64_t mixed = task->tenant_id * 0x9e3779b97f4a7c15ULL;
+
+    return &scheduler->buckets[(mixed >> 32) % SCHEDULER_BUCKETS];
+}
+
+void scheduler_push(struct scheduler *scheduler, struct task *task)
+{
+    struct scheduler_bucket *bucket = bucket_of(scheduler, task);
+    bool wake;
+
+    mutex_lock(&scheduler->lock);
+    CHECK(!list_linked(&task->link));
+    list_append(&bucket->tasks, &task->link);
+    if (!list_linked(&bucket->active_link))
+        list_append(&scheduler->active, &bucket->active_link);
+    scheduler->queued++;
+    wake = scheduler->sleeping > 0;
+    mutex_unlock(&scheduler->lock);
+    if (wake)
+        cond_signal(&scheduler->wake);
+}
+
+/* With the lock held. */
+static struct task *take(struct scheduler *scheduler)
+{
+    struct scheduler_bucket *bucket;
+    struct task *task;
+
+    if (list_empty(&scheduler->active))
+        return NULL;
+    bucket = LIST_FIRST(&scheduler->active, struct scheduler_bucket, active_link);
+    task = LIST_FIRST(&bucket->tasks, struct task, link);
+    list_remove(&task->link);
+    list_remove(&bucket->active_link);
+    if (!list_empty(&bucket->tasks))
+        list_append(&scheduler->active, &bucket->active_link);
+    scheduler->queued--;
+    return task;
+}
+
+struct task *scheduler_pop(struct scheduler *scheduler)
+{
+    struct task *task;
+
+    mutex_lock(&scheduler->lock);
+    while ((task = take(scheduler)) == NULL && !scheduler->stopping) {
+        scheduler->sleeping++;
+        cond_wait(&scheduler->wake, &scheduler->lock);
+        scheduler->sleeping--;
+    }
+    mutex_unlock(&scheduler->lock);
+    return task;
+}
+
+struct task *scheduler_try_pop(struct scheduler *scheduler)
+{
+    struct task *task;
+
+    mutex_lock(&scheduler->lock);
+    task = take(scheduler);
+    mutex_unlock(&scheduler->lock);
+    return task;
+}
+
+void scheduler_stop(struct scheduler *scheduler)
+{
+    mutex_lock(&scheduler->lock);
+    scheduler->stopping = true;
+    mutex_unlock(&scheduler->lock);
+    cond_broadcast(&scheduler->wake);
+}
