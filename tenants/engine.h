@@ -56,7 +56,7 @@ struct engine;
 /* Registers the VFS and SQLite's memory (once per process). Main thread. */
 int engine_new(const struct engine_options *options, struct engine **ret_engine,
     struct err *ret_err) MUST_CHECK;
-/* All threads must have left; every actor is closed (checkpointed) first. Main thread. */
+/* All threads must have left and engine_close_all() been called. Main thread. */
 void engine_free(struct engine *engine);
 
 /* Bodies of the threads; return after engine_stop(). */
@@ -77,13 +77,18 @@ void engine_stop(struct engine *engine);
 /* Who makes a reserved database live (see database_live_fn); before the first submit. */
 void engine_on_live(struct engine *engine, database_live_fn live, void *catalogue);
 
+/* Closes every database, WAL emptied; runs what is left itself. All engine threads must have left
+ * and every stream been closed. Main thread. */
+void engine_close_all(struct engine *engine);
+
 /* Hands the request to its database's actor. Any thread. Never blocks: a full mailbox, a draining
  * engine or a failed database calls done() at once with ERR_OVERLOADED, ERR_DRAINING, … */
 void engine_submit(struct engine *engine, struct database *database, struct request *request);
 
 /* Tries the request on the calling loop thread: only a single cached, cheap, read-only statement on
- * an open database with a free lane, under the step budget. True: it ran and done() has been called,
- * or will be by the gate when what it saw is on disk. False: nothing happened; engine_submit() it. */
+ * an open database with a free lane, under the step budget. True: it ran and done() has been
+ * called, or will be by the gate when what it saw is on disk. False: nothing happened;
+ * engine_submit() it. */
 bool engine_try_here(struct engine *engine, struct database *database, struct request *request)
     ON(loop_thread);
 

@@ -82,11 +82,12 @@ struct request {
     struct list link;
     struct actor *actor;
     struct database *database; /* borrowed: the submitter's reference lasts until done() */
-    uint64_t gate; /* commit number that must be durable before done() */
+    uint64_t gate;             /* commit number that must be durable before done() */
     uint64_t submitted_ns;
     size_t sink_mark;
     unsigned attempts;
-    uint8_t route; /* enum request_route of tenants/actor.c */
+    unsigned next_index; /* statements before it are done (streams that waited for a lock) */
+    uint8_t route;       /* enum request_route of tenants/actor.c */
 };
 
 #endif

@@ -1,9 +1,10 @@
 /* Who runs next: a run queue that is fair between tenants.
  *
  * A task is a lane with work, or an actor that opens or closes. Tasks of one tenant wait in one of
- * SCHEDULER_BUCKETS queues (by hash of the tenant) that take turns, so that a tenant with a thousand
- * busy databases gets one turn where a tenant with one gets one (two tenants may share a bucket).
- * A turn is bounded by its task; a task with more to do is pushed again, behind the others.
+ * SCHEDULER_BUCKETS queues (by hash of the tenant) that take turns, so that a tenant with a
+ * thousand busy databases gets one turn where a tenant with one gets one (two tenants may share a
+ * bucket). A turn is bounded by its task; a task with more to do is pushed again, behind the
+ * others.
  *
  * Any thread. A task is in at most one queue; pushing it again before it was popped is a bug. */
 #ifndef TENANTS_SCHEDULER_H

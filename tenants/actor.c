@@ -1,0 +1,442 @@
+#include "tenants/actor.h"
+
+#include "tenants/base/check.h"
+#include "tenants/base/clock.h"
+#include "tenants/base/mem.h"
+#include "tenants/base/metrics.h"
+#include "tenants/stream.h"
+
+/* What a request weighs in the mailbox. */
+static uint64_t request_bytes(const struct request *request)
+{
+    uint64_t bytes = 256;
+
+    for (unsigned i = 0; i < request->statement_count; i++)
+        bytes += request->statements[i].sql.len + request->statements[i].parameter_count * 64ULL;
+    return bytes;
+}
+
+/* A guess from the first word; preparing it will tell. Wrong guesses cost a second try only. */
+static enum request_route guess_route(const struct request *request)
+{
+    if (request->kind == REQUEST_PROCEDURE)
+        return ROUTE_WRITE;
+    if (request->kind == REQUEST_READ_PROCEDURE)
+        return ROUTE_READ;
+    for (unsigned i = 0; i < request->statement_count; i++) {
+        struct str sql = request->statements[i].sql;
+
+        while (sql.len > 0 && (sql.ptr[0] == ' ' || sql.ptr[0] == '\n' || sql.ptr[0] == '\r' ||
+                                  sql.ptr[0] == '\t' || sql.ptr[0] == '('))
+            sql = str_make(sql.ptr + 1, sql.len - 1);
+        if (!str_starts_with_nocase(sql, "select") && !str_starts_with_nocase(sql, "with") &&
+            !str_starts_with_nocase(sql, "values") && !str_starts_with_nocase(sql, "explain") &&
+            !str_starts_with_nocase(sql, "pragma"))
+            return ROUTE_WRITE;
+    }
+    return ROUTE_READ;
+}
+
+void request_release(struct request *request)
+{
+    struct actor *actor = request->actor;
+    struct engine *engine = actor->engine;
+
+    request->actor = NULL;
+    (void)atomic_fetch_sub(&engine->in_flight, 1);
+    request->done(request); /* gone after this */
+    actor_unref(actor);
+}
+
+void request_refuse(struct request *request, enum err_code code, const char *message)
+{
+    (void)err_set(&request->err, code, "%s", message);
+    request_release(request);
+}
+
+void request_finish(struct actor *actor, struct request *request)
+{
+    gate_release(&actor->open->gate, request);
+}
+
+static void push_to(struct lane *lane, bool slow)
+{
+    lane->slow = slow;
+    lane->state = LANE_QUEUED;
+    scheduler_push(slow ? &lane->actor->engine->slow : &lane->actor->engine->fast, &lane->task);
+}
+
+/* What the lane would run next, if anything; -1: nothing, 0: on a fast worker, 1: on a slow one. */
+static int next_work_locked(const struct lane *lane)
+{
+    const struct open_database *open = lane->actor->open;
+
+    switch (lane->kind) {
+    case LANE_WRITE:
+        if (!list_empty(&lane->inbox))
+            return LIST_FIRST(&lane->inbox, struct request, link)->route == ROUTE_SLOW_WRITE;
+        return list_empty(&open->reads) ? -1 : 0;
+    case LANE_READ:
+        if (lane->paused_request != NULL)
+            return 1;
+        if (lane->retire)
+            return 0;
+        if (!list_empty(&open->reads))
+            return 0;
+        return list_empty(&open->slow_reads) ? -1 : 1;
+    case LANE_STREAM:
+    default:
+        return stream_wants_turn(lane->stream) ? 0 : -1;
+    }
+}
+
+void lane_push_locked(struct lane *lane)
+{
+    int work = next_work_locked(lane);
+
+    if (lane->state == LANE_FREE)
+        lane->actor->open->busy_lanes++;
+    push_to(lane, work == 1);
+}
+
+void lane_finish_turn(struct lane *lane)
+{
+    struct actor *actor = lane->actor;
+    bool stream_over = false;
+    int work;
+
+    mutex_lock(&actor->lock);
+    lane->last_used_ms = clock_now_ms();
+    if (lane->state == LANE_RUNNING) {
+        work = next_work_locked(lane);
+        if (work >= 0) {
+            push_to(lane, work == 1);
+        } else {
+            lane->state = LANE_FREE;
+            actor->open->busy_lanes--;
+            stream_over = lane->kind == LANE_STREAM && stream_is_over(lane->stream);
+        }
+    }
+    mutex_unlock(&actor->lock);
+    if (stream_over)
+        stream_bury(lane->stream); /* and the lane with it */
+}
+
+struct lane *actor_add_reader_locked(struct actor *actor)
+{
+    struct open_database *open = actor->open;
+    struct lane *lane;
+
+    if (open->reader_count >=
+        MIN(actor->engine->options.readers_per_database, ACTOR_READ_LANES_MAX))
+        return NULL;
+    lane = mem_zalloc(sizeof(*lane));
+    lane_init(lane, actor, LANE_READ);
+    lane->index = open->reader_count;
+    open->readers[open->reader_count++] = lane;
+    return lane;
+}
+
+/* A read found every lane busy: often enough in a short time, and one is added. */
+static bool contended_locked(struct open_database *open)
+{
+    uint64_t now = clock_now_ms();
+
+    if (now - open->contention_since_ms > ACTOR_CONTENTION_MS) {
+        open->contention_since_ms = now;
+        open->contention = 0;
+    }
+    return ++open->contention >= ACTOR_CONTENTION;
+}
+
+static struct lane *free_reader_locked(struct open_database *open, unsigned hint)
+{
+    for (unsigned i = 0; i < open->reader_count; i++) {
+        struct lane *lane = open->readers[(hint + i) % open->reader_count];
+
+        if (lane->state == LANE_FREE)
+            return lane;
+    }
+    return NULL;
+}
+
+static void dispatch_read_locked(struct actor *actor, struct request *request)
+{
+    struct open_database *open = actor->open;
+    struct lane *lane = free_reader_locked(open, request->lane_hint);
+
+    list_append(&open->reads, &request->link);
+    if (lane == NULL && open->write.state == LANE_FREE)
+        lane = &open->write;
+    if (lane == NULL &&
+        (open->write.slow || open->write.state == LANE_PARKED || contended_locked(open)))
+        lane = actor_add_reader_locked(actor);
+    if (lane != NULL)
+        lane_push_locked(lane);
+    /* else: a lane takes it at the end of its turn */
+}
+
+static void dispatch_slow_read_locked(struct actor *actor, struct request *request)
+{
+    struct open_database *open = actor->open;
+    struct lane *lane = free_reader_locked(open, request->lane_hint);
+
+    list_append(&open->slow_reads, &request->link);
+    if (lane == NULL)
+        lane = actor_add_reader_locked(actor);
+    if (lane != NULL)
+        lane_push_locked(lane);
+}
+
+void actor_dispatch_locked(struct actor *actor, struct request *request)
+{
+    struct open_database *open = actor->open;
+
+    actor->waiting++;
+    actor->waiting_bytes += request_bytes(request);
+    if (request->stream != NULL) {
+        stream_enqueue_locked(request->stream, request);
+        return;
+    }
+    if (request->route == ROUTE_UNKNOWN)
+        request->route = (uint8_t)guess_route(request);
+    switch ((enum request_route)request->route) {
+    case ROUTE_READ:
+        dispatch_read_locked(actor, request);
+        break;
+    case ROUTE_SLOW_READ:
+        dispatch_slow_read_locked(actor, request);
+        break;
+    case ROUTE_UNKNOWN:
+    case ROUTE_WRITE:
+    case ROUTE_SLOW_WRITE:
+    default:
+        list_append(&open->write.inbox, &request->link);
+        if (open->write.state == LANE_FREE)
+            lane_push_locked(&open->write);
+        break;
+    }
+}
+
+/* It runs now. Lock held. */
+static void taken_locked(struct actor *actor, const struct request *request)
+{
+    actor->waiting--;
+    actor->waiting_bytes -= request_bytes(request);
+}
+
+struct request *actor_take_read(struct actor *actor, struct lane *lane)
+{
+    struct open_database *open = actor->open;
+    struct list *from = lane->slow ? &open->slow_reads : &open->reads;
+    struct request *request = NULL;
+
+    mutex_lock(&actor->lock);
+    if (!list_empty(from)) {
+        request = LIST_FIRST(from, struct request, link);
+        list_remove(&request->link);
+        taken_locked(actor, request);
+    }
+    mutex_unlock(&actor->lock);
+    return request;
+}
+
+struct request *actor_take_inbox(struct lane *lane, bool slow)
+{
+    struct actor *actor = lane->actor;
+    struct request *request = NULL;
+
+    mutex_lock(&actor->lock);
+    if (!list_empty(&lane->inbox)) {
+        request = LIST_FIRST(&lane->inbox, struct request, link);
+        if ((request->route == ROUTE_SLOW_WRITE) != slow && lane->kind == LANE_WRITE) {
+            request = NULL;
+        } else {
+            list_remove(&request->link);
+            taken_locked(actor, request);
+        }
+    }
+    mutex_unlock(&actor->lock);
+    return request;
+}
+
+void actor_take_group(struct lane *lane, unsigned most, struct list *ret_requests)
+{
+    struct actor *actor = lane->actor;
+
+    list_init(ret_requests);
+    mutex_lock(&actor->lock);
+    while (most-- > 0 && !list_empty(&lane->inbox)) {
+        struct request *request = LIST_FIRST(&lane->inbox, struct request, link);
+
+        if (request->route == ROUTE_SLOW_WRITE)
+            break;
+        list_remove(&request->link);
+        taken_locked(actor, request);
+        list_append(ret_requests, &request->link);
+    }
+    mutex_unlock(&actor->lock);
+}
+
+void actor_put_back(struct lane *lane, struct list *requests)
+{
+    struct actor *actor = lane->actor;
+
+    mutex_lock(&actor->lock);
+    while (!list_empty(requests)) {
+        struct request *request = LIST_ENTRY(requests->prev, struct request, link);
+
+        list_remove(&request->link);
+        list_prepend(&lane->inbox, &request->link);
+        actor->waiting++;
+        actor->waiting_bytes += request_bytes(request);
+    }
+    mutex_unlock(&actor->lock);
+}
+
+/* Full, draining, gone: 0 when the request may come in. */
+static int admit_locked(struct actor *actor, const struct request *request, struct err *ret_err)
+{
+    const struct engine_options *options = &actor->engine->options;
+
+    if (atomic_load_explicit(&actor->engine->draining, memory_order_relaxed) &&
+        request->principal != NULL)
+        return err_set(ret_err, ERR_DRAINING, "the server is stopping; try again in a moment");
+    if (actor->waiting >= options->mailbox_messages ||
+        actor->waiting_bytes + request_bytes(request) > options->mailbox_bytes) {
+        metric_add(METRIC_OVERLOADED, 1);
+        return err_set(ret_err, ERR_OVERLOADED,
+            "this database has %u requests waiting; slow down and try again", actor->waiting);
+    }
+    if (request->stream != NULL && !request->stream->linked && actor->open != NULL &&
+        actor->open->stream_count >= options->streams_per_database)
+        return err_set(ret_err, ERR_OVERLOADED,
+            "this database has %u sessions open, the most there may be",
+            options->streams_per_database);
+    return 0;
+}
+
+void actor_submit(struct actor *actor, struct request *request)
+{
+    struct err err = ERR_INIT;
+    bool opens = false;
+
+    mutex_lock(&actor->lock);
+    if (admit_locked(actor, request, &err) < 0) {
+        mutex_unlock(&actor->lock);
+        err_copy(&request->err, &err);
+        request_release(request);
+        return;
+    }
+    atomic_store_explicit(&actor->last_used_ms, clock_now_ms(), memory_order_relaxed);
+    if (actor->state == ACTOR_OPEN && !actor->open->failed) {
+        actor_dispatch_locked(actor, request);
+    } else {
+        actor->waiting++;
+        actor->waiting_bytes += request_bytes(request);
+        list_append(&actor->mailbox, &request->link);
+        opens = actor->state == ACTOR_CLOSED;
+        if (opens)
+            actor->state = ACTOR_OPENING;
+    }
+    mutex_unlock(&actor->lock);
+    if (opens)
+        actor_start_open(actor, request->database);
+}
+
+/* The mailbox of an actor that has just opened. Lock held. */
+void actor_dispatch_mailbox_locked(struct actor *actor)
+{
+    struct list waiting;
+
+    list_init(&waiting);
+    list_splice(&waiting, &actor->mailbox);
+    while (!list_empty(&waiting)) {
+        struct request *request = LIST_FIRST(&waiting, struct request, link);
+
+        list_remove(&request->link);
+        taken_locked(actor, request);
+        actor_dispatch_locked(actor, request);
+    }
+}
+
+void actor_refuse_mailbox(struct actor *actor, const struct err *err)
+{
+    struct list waiting;
+
+    list_init(&waiting);
+    mutex_lock(&actor->lock);
+    LIST_FOREACH(item, &actor->mailbox)
+    {
+        taken_locked(actor, LIST_ENTRY(item, struct request, link));
+    }
+    list_splice(&waiting, &actor->mailbox);
+    mutex_unlock(&actor->lock);
+    while (!list_empty(&waiting)) {
+        struct request *request = LIST_FIRST(&waiting, struct request, link);
+
+        list_remove(&request->link);
+        err_copy(&request->err, err);
+        request_release(request);
+    }
+}
+
+bool lane_park(struct lane *lane, uint64_t unlocks_seen)
+{
+    struct actor *actor = lane->actor;
+    struct open_database *open = actor->open;
+    bool parked;
+
+    mutex_lock(&actor->lock);
+    parked = atomic_load(&open->unlocks) == unlocks_seen;
+    if (parked) {
+        lane->state = LANE_PARKED;
+        if (lane->parked_since_ns == 0)
+            lane->parked_since_ns = clock_now_ns();
+        if (lane->granted)
+            list_prepend(&open->parked, &lane->parked_link);
+        else
+            list_append(&open->parked, &lane->parked_link);
+        atomic_fetch_add(&open->parked_count, 1);
+        /* The lock may have been given back between the try and this line. */
+        if (atomic_load(&open->unlocks) != unlocks_seen)
+            lane_unpark_locked(lane);
+    }
+    lane->granted = false;
+    mutex_unlock(&actor->lock);
+    return parked;
+}
+
+void lane_unpark_locked(struct lane *lane)
+{
+    struct open_database *open = lane->actor->open;
+
+    list_remove(&lane->parked_link);
+    atomic_fetch_sub(&open->parked_count, 1);
+    lane->granted = true;
+    push_to(lane, false);
+}
+
+void actor_unlocked(void *context)
+{
+    struct open_database *open = context;
+    struct actor *actor = open->actor;
+
+    (void)atomic_fetch_add(&open->unlocks, 1);
+    if (likely(atomic_load(&open->parked_count) == 0))
+        return;
+    mutex_lock(&actor->lock);
+    if (!list_empty(&open->parked))
+        lane_unpark_locked(LIST_FIRST(&open->parked, struct lane, parked_link));
+    mutex_unlock(&actor->lock);
+}
+
+void actor_sync_failed(void *context)
+{
+    struct open_database *open = context;
+
+    mutex_lock(&open->actor->lock);
+    open->failed = true;
+    open->actor->close_wanted = true;
+    mutex_unlock(&open->actor->lock);
+}

@@ -1,0 +1,239 @@
+/* The actor: owner of one open database. Private to the engine's files (actor, lane, group,
+ * execute, gate, stream, engine).
+ *
+ *            submit                      opened                       idle, LRU, failed sync
+ *   CLOSED ─────────> OPENING ───────────────────> OPEN ──────────────────────────> CLOSING ──>
+ * CLOSED └── failed: every waiting request gets the error ──> CLOSED
+ *
+ * A closed actor is one small struct. Everything else is `struct open_database`, made by the open
+ * task and freed by the close task, both on workers.
+ *
+ * Lanes: a lane is a connection that one thread runs at a time. The write lane exists while the
+ * database is open and also serves short reads when it is free; read lanes are added when reads
+ * keep finding all lanes busy, or for reads that outgrow the short budget; each stream has its own
+ * lane.
+ *
+ *          push                pop               nothing left
+ *   FREE ────────> QUEUED ────────────> RUNNING ────────────────> FREE
+ *                    ^                    │ │ └── chunk() said pause ──> PAUSED ── engine_resume
+ * ──> QUEUED └── more to do ──────┘ └──── write lock is taken ──> PARKED ── on_unlock ──────>
+ * QUEUED
+ *
+ * Invariants:
+ *   1. A lane's connection is touched only by the thread that made it RUNNING (actor_owner).
+ *   2. The mailbox, lane states and lists below are guarded by actor->lock.
+ *   3. No answer of a write leaves before its commit; no answer leaves before the gate lets it.
+ *   4. Nothing closes while a sync is in flight or an answer waits at the gate.
+ *   5. No cursor stays open on the write lane between turns; only read lanes pause. */
+#ifndef TENANTS_ACTOR_H
+#define TENANTS_ACTOR_H
+
+#include "tenants/account.h"
+#include "tenants/connection.h"
+#include "tenants/engine.h"
+#include "tenants/gate.h"
+#include "tenants/scheduler.h"
+#include "tenants/vfs.h"
+
+#define ACTOR_READ_LANES_MAX 16
+#define ACTOR_TURN_READS 64           /* reads in one turn of a lane */
+#define ACTOR_TURN_NS (5 * NS_PER_MS) /* and the time after which a turn ends */
+#define ACTOR_CONTENTION_MS 100       /* window in which misses count */
+#define ACTOR_CONTENTION 4            /* misses in a window that make a read lane */
+#define ACTOR_LANE_IDLE_MS 5000       /* a read lane unused so long is closed */
+#define ACTOR_CHECKPOINT_MS 20        /* at most one soft checkpoint in so long */
+#define WAL_FRAME_BYTES 4120          /* a page of 4 KiB and its frame header */
+
+enum actor_state { ACTOR_CLOSED, ACTOR_OPENING, ACTOR_OPEN, ACTOR_CLOSING };
+enum lane_kind { LANE_WRITE, LANE_READ, LANE_STREAM };
+enum lane_state { LANE_FREE, LANE_QUEUED, LANE_RUNNING, LANE_PAUSED, LANE_PARKED };
+
+/* Where a request has to run, as far as is known. */
+enum request_route { ROUTE_UNKNOWN, ROUTE_READ, ROUTE_WRITE, ROUTE_SLOW_READ, ROUTE_SLOW_WRITE };
+
+/* Why the progress handler, or the row loop, ended a statement. */
+enum stop_reason {
+    STOP_NONE,
+    STOP_OUTGREW, /* over the short budget: run it again on a slow worker */
+    STOP_DEADLINE,
+    STOP_STEPS,
+    STOP_CANCELLED,
+    STOP_EVICTED, /* it pins a WAL over its hard bound */
+    STOP_EXPIRED, /* the stream's transaction is too old */
+};
+
+struct lane {
+    struct task task;
+    struct actor *actor;
+    enum lane_kind kind;
+    enum lane_state state;         /* actor->lock */
+    bool slow;                     /* pushed to the slow scheduler */
+    bool granted;                  /* woken to take the write lock: do not queue again */
+    unsigned index;                /* of a read lane */
+    struct list inbox;             /* actor->lock: requests for this lane alone */
+    struct connection *connection; /* NULL until first run */
+    struct list parked_link;       /* open->parked */
+    uint64_t parked_since_ns;
+    uint64_t last_used_ms;
+
+    /* The running statement's budget, read by the progress handler. */
+    struct request *running;
+    uint64_t steps;
+    uint64_t steps_limit;    /* 0: none */
+    uint64_t short_until_ns; /* 0: not on the short budget */
+    uint64_t short_steps;
+    uint64_t deadline_ns;
+    enum stop_reason stop;
+    atomic_bool evict;
+
+    bool retire;                    /* actor->lock: an idle read lane that is to go */
+    struct request *paused_request; /* actor->lock: set while PAUSED */
+
+    /* A paused read: its cursor stays here. */
+    struct request *cursor_request;
+    struct statement *cursor_statement;
+    unsigned cursor_index;
+    uint64_t cursor_rows;
+    struct sqlite3_stmt *verbs[10]; /* enum verb of tenants/execute.h, prepared at first use */
+    bool in_transaction;            /* of a stream, or of a batch of reads */
+
+    struct stream *stream; /* LANE_STREAM */
+};
+
+struct open_database {
+    struct actor *actor;
+    struct vfs_head *head;
+    struct account *account;
+    struct gate gate;
+    struct database_settings settings;
+    uint64_t max_bytes;
+    struct lane write;
+    struct lane *readers[ACTOR_READ_LANES_MAX]; /* actor->lock */
+    unsigned reader_count;
+    struct list reads;      /* actor->lock: reads that any lane may take */
+    struct list slow_reads; /* actor->lock: reads for read lanes on slow workers */
+    struct list streams;    /* actor->lock: struct stream.open_link */
+    unsigned stream_count;
+    struct list parked; /* actor->lock: lanes waiting for the write lock, first come first */
+    atomic_uint parked_count;
+    _Atomic uint64_t unlocks; /* times the write lock was given back */
+    uint64_t contention_since_ms;
+    unsigned contention;
+    unsigned busy_lanes; /* actor->lock: lanes that are not FREE */
+    uint64_t last_checkpoint_ms;
+    atomic_uint wal_pages; /* as the last commit of any lane told */
+    bool is_catalogue;
+    bool failed;           /* a sync failed: close, recover, open again */
+    struct list open_link; /* engine->open_list */
+};
+
+struct actor {
+    struct actor *hash_next; /* registry shard */
+    struct mutex lock;
+    struct engine *engine;
+    struct open_database *open; /* owned, NULL unless OPEN or CLOSING */
+    struct list mailbox;        /* requests that came while it was not open */
+    uint64_t waiting_bytes;     /* of all requests not yet running */
+    uint64_t tenant_id;
+    uint64_t key[2]; /* head id */
+    _Atomic uint32_t references;
+    unsigned waiting; /* requests not yet running */
+    uint8_t state;    /* enum actor_state */
+    bool live_told;   /* the catalogue knows that it is live */
+    bool close_wanted;
+    _Atomic uint64_t last_used_ms;
+    struct actor_job *job;        /* the open or close under way, owned */
+    struct close_waiter *waiters; /* who asked to be told when it is closed; lock */
+};
+static_assert(sizeof(struct actor) <= 200, "a closed database must stay small");
+
+/* actor.c */
+struct actor *actor_new(struct engine *engine, const struct database *database);
+void actor_free(struct actor *actor);
+/* Puts the request where it belongs; opens the actor when it is closed. Calls done() on refusal. */
+void actor_submit(struct actor *actor, struct request *request);
+/* With the lock held: a request that is not running any more goes to the lane it needs. */
+void actor_dispatch_locked(struct actor *actor, struct request *request);
+/* Requests of a lane's inbox, in order; `slow` ones alone. */
+struct request *actor_take_inbox(struct lane *lane, bool slow);
+void actor_take_group(struct lane *lane, unsigned most, struct list *ret_requests);
+/* Back to the front of the inbox, in their order. */
+void actor_put_back(struct lane *lane, struct list *requests);
+void actor_dispatch_mailbox_locked(struct actor *actor);
+void actor_refuse_mailbox(struct actor *actor, const struct err *err);
+/* Wakes a parked lane. Lock held. */
+void lane_unpark_locked(struct lane *lane);
+
+/* actor_open.c */
+/* The actor is OPENING: its files are found or made, and its mailbox goes to its lanes. */
+void actor_start_open(struct actor *actor, struct database *database);
+/* Starts closing when nothing runs or waits. False: busy. */
+bool actor_try_close(struct actor *actor);
+/* A lane has nothing to do, or more: back to FREE or into a run queue. */
+void lane_finish_turn(struct lane *lane);
+void lane_push_locked(struct lane *lane);
+/* Read lanes: one more, not yet connected. NULL at the limit. Lock held. */
+struct lane *actor_add_reader_locked(struct actor *actor);
+/* Takes the next read this lane may run, NULL when none. */
+struct request *actor_take_read(struct actor *actor, struct lane *lane);
+/* The answer is complete: through the gate to done(). `lane` may be NULL. */
+void request_finish(struct actor *actor, struct request *request);
+/* Calls done(): the gate's last step. */
+void request_release(struct request *request);
+/* Fails a request that wrote nothing and saw nothing. */
+void request_refuse(struct request *request, enum err_code code, const char *message);
+/* The WAL is over its hard bound: reads that pin it are ended. Lock not held. */
+void actor_evict(struct actor *actor);
+/* VFS event: the write lock was given back. `context` is the open database. */
+void actor_unlocked(void *context);
+/* Gate event: a sync failed. */
+void actor_sync_failed(void *context);
+
+/* lane.c */
+void lane_init(struct lane *lane, struct actor *actor, enum lane_kind kind);
+int lane_connect(struct lane *lane, struct err *ret_err) ON(actor_owner);
+void lane_disconnect(struct lane *lane) ON(actor_owner);
+void lane_run(struct task *task);
+/* Parks the lane until the write lock is free. True: parked, and no longer the caller's, who must
+ * end the turn without touching it; false: the lock was given back since, try again. */
+bool lane_park(struct lane *lane, uint64_t unlocks_seen);
+/* A checkpoint when the WAL asks for it. True: all of the WAL is in the database now. */
+bool lane_checkpoint(struct lane *lane, bool wanted_now) ON(actor_owner);
+
+/* A request that this lane could not finish goes where it can. */
+void lane_reroute(struct lane *lane, struct request *request, enum request_route route);
+
+/* group.c: false when the lane was parked and is no longer the caller's. */
+bool group_run(struct lane *lane, struct list *requests) ON(actor_owner) MUST_CHECK;
+bool group_run_slow(struct lane *lane, struct request *request) ON(actor_owner) MUST_CHECK;
+
+/* stream.c: likewise. */
+bool stream_run_turn(struct lane *lane) ON(actor_owner) MUST_CHECK;
+void streams_tick(struct actor *actor, uint64_t now_ns);
+
+struct engine {
+    struct engine_options options;
+    struct scheduler fast;
+    struct scheduler slow;
+    struct sync_pool sync;
+    struct mutex registry_lock;
+    struct actor **shards; /* hash table of actors */
+    size_t shard_count;
+    size_t actor_count;
+    struct list open_list; /* registry_lock: open_database.open_link */
+    unsigned open_count;
+    _Atomic uint64_t in_flight; /* submitted and not done */
+    atomic_bool draining;
+    char temp_dir[512];
+    database_live_fn live;
+    void *live_catalogue;
+    _Atomic uint64_t lanes;
+};
+
+/* engine.c: the database's actor, made when it is not there yet. A reference for the caller. */
+struct actor *engine_find_actor(struct engine *engine, struct database *database);
+
+struct actor *actor_ref(struct actor *actor);
+void actor_unref(struct actor *actor); /* NULL is fine */
+
+#endif

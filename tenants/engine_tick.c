@@ -1,0 +1,203 @@
+/* What happens by time: idle databases and lanes, limits over all databases, old transactions,
+ * lanes that wait for a lock, databases whose disk failed. And the end of everything. */
+#include <stdlib.h>
+
+#include "tenants/actor.h"
+#include "tenants/base/clock.h"
+#include "tenants/base/mem.h"
+#include "tenants/base/metrics.h"
+#include "tenants/stream.h"
+
+#define PARKED_RETRY_NS (10 * NS_PER_MS)
+
+static void retire_idle_reader(struct actor *actor, uint64_t now_ms)
+{
+    struct open_database *open = actor->open;
+    struct lane *lane;
+
+    if (open->reader_count == 0)
+        return;
+    lane = open->readers[open->reader_count - 1];
+    if (lane->state == LANE_FREE && !lane->retire &&
+        now_ms - lane->last_used_ms > ACTOR_LANE_IDLE_MS) {
+        lane->retire = true;
+        lane_push_locked(lane);
+    }
+}
+
+/* The first in line tries again now and then: whoever was woken before it may have had nothing to
+ * do; and everybody once more when their time is up. */
+static void retry_parked(struct actor *actor, uint64_t now_ns)
+{
+    struct open_database *open = actor->open;
+    uint64_t limit = actor->engine->options.lock_wait_ms * NS_PER_MS;
+    bool first = true;
+
+    LIST_FOREACH_SAFE(item, next, &open->parked)
+    {
+        struct lane *lane = LIST_ENTRY(item, struct lane, parked_link);
+
+        if ((first && now_ns - lane->parked_since_ns > PARKED_RETRY_NS) ||
+            now_ns - lane->parked_since_ns > limit)
+            lane_unpark_locked(lane);
+        first = false;
+    }
+}
+
+static void wake_streams_of_failed(struct open_database *open)
+{
+    LIST_FOREACH(item, &open->streams)
+    {
+        struct stream *stream = LIST_ENTRY(item, struct stream, open_link);
+
+        if (stream->lane->state == LANE_FREE)
+            lane_push_locked(stream->lane);
+    }
+}
+
+/* True when the actor may be closed now. */
+static bool tick_one(struct actor *actor, uint64_t now_ns)
+{
+    uint64_t idle_ms = actor->engine->options.idle_close_ms;
+    uint64_t now_ms = now_ns / NS_PER_MS;
+    uint64_t last = atomic_load(&actor->last_used_ms);
+    bool close = false;
+
+    mutex_lock(&actor->lock);
+    if (actor->state == ACTOR_OPEN) {
+        retire_idle_reader(actor, now_ms);
+        retry_parked(actor, now_ns);
+        if (actor->open->failed)
+            wake_streams_of_failed(actor->open);
+        close = actor->close_wanted || actor->open->failed ||
+                (idle_ms != 0 && now_ms > last && now_ms - last > idle_ms);
+    }
+    mutex_unlock(&actor->lock);
+    streams_tick(actor, now_ms);
+    return close;
+}
+
+static int by_age(const void *a, const void *b)
+{
+    const struct actor *const *left = a;
+    const struct actor *const *right = b;
+    uint64_t l = atomic_load(&(*left)->last_used_ms);
+    uint64_t r = atomic_load(&(*right)->last_used_ms);
+
+    return l < r ? -1 : l > r;
+}
+
+/* Over a limit: the least recently used go first, a tenth of them in one tick. */
+static void enforce_limits(struct engine *engine, struct actor **actors, unsigned count)
+{
+    unsigned over = count > engine->options.max_open ? count - engine->options.max_open : 0;
+
+    if (account_total() > engine->options.max_cache_bytes)
+        over = MAX(over, count / 10 + 1);
+    if (over == 0)
+        return;
+    qsort(actors, count, sizeof(struct actor *), by_age);
+    for (unsigned i = 0; i < count && over > 0; i++) {
+        if (actor_try_close(actors[i]))
+            over--;
+    }
+}
+
+/* References to all open actors, so that no lock is held while they are looked at. */
+static struct actor **open_actors(struct engine *engine, unsigned *ret_count)
+{
+    struct actor **actors;
+    unsigned count = 0;
+
+    mutex_lock(&engine->registry_lock);
+    actors = mem_alloc((engine->open_count + 1) * sizeof(struct actor *));
+    LIST_FOREACH(item, &engine->open_list)
+    {
+        actors[count++] = actor_ref(LIST_ENTRY(item, struct open_database, open_link)->actor);
+    }
+    mutex_unlock(&engine->registry_lock);
+    *ret_count = count;
+    return actors;
+}
+
+static void give_back(struct actor **actors, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        actor_unref(actors[i]);
+    mem_free(actors);
+}
+
+void engine_tick(struct engine *engine, uint64_t now_ns)
+{
+    unsigned count;
+    struct actor **actors = open_actors(engine, &count);
+
+    for (unsigned i = 0; i < count; i++) {
+        if (tick_one(actors[i], now_ns))
+            (void)actor_try_close(actors[i]);
+    }
+    enforce_limits(engine, actors, count);
+    give_back(actors, count);
+}
+
+/* Ends what runs: reads and writes by their progress handler, streams by rolling back. */
+static void cancel_all(struct engine *engine)
+{
+    unsigned count;
+    struct actor **actors = open_actors(engine, &count);
+
+    for (unsigned i = 0; i < count; i++) {
+        struct actor *actor = actors[i];
+        bool open;
+
+        mutex_lock(&actor->lock);
+        open = actor->state == ACTOR_OPEN;
+        if (open)
+            atomic_store(&actor->open->write.evict, true);
+        mutex_unlock(&actor->lock);
+        if (open)
+            actor_evict(actor);
+    }
+    give_back(actors, count);
+}
+
+void engine_stop(struct engine *engine)
+{
+    atomic_store(&engine->draining, true);
+    if (!engine_idle(engine))
+        cancel_all(engine);
+    scheduler_stop(&engine->fast);
+    scheduler_stop(&engine->slow);
+    sync_pool_stop(&engine->sync);
+}
+
+/* With every thread gone, the rest is run here, by whoever calls: true when something was. */
+static bool run_leftovers(struct engine *engine)
+{
+    struct task *task = scheduler_try_pop(&engine->fast);
+
+    if (task == NULL)
+        task = scheduler_try_pop(&engine->slow);
+    if (task != NULL) {
+        task->run(task);
+        return true;
+    }
+    return sync_pool_run_one(&engine->sync, false);
+}
+
+void engine_close_all(struct engine *engine)
+{
+    unsigned count;
+
+    do {
+        struct actor **actors = open_actors(engine, &count);
+
+        for (unsigned i = 0; i < count; i++) {
+            (void)tick_one(actors[i], clock_now_ns());
+            (void)actor_try_close(actors[i]);
+        }
+        give_back(actors, count);
+        while (run_leftovers(engine))
+            ;
+    } while (count > 0);
+}

@@ -1,0 +1,67 @@
+/* Runs statements of a request on a lane's connection, rows into the sink, under the budgets.
+ * Knows nothing of groups, queues or gates. Private to the engine's files. */
+#ifndef TENANTS_EXECUTE_H
+#define TENANTS_EXECUTE_H
+
+#include "tenants/actor.h"
+
+enum run_result {
+    RUN_OK,
+    RUN_FAILED,       /* request->err says why; the sink has been told */
+    RUN_OUTGREW,      /* over the short budget; sink rewound */
+    RUN_BUSY,         /* the write lock is taken; sink rewound */
+    RUN_WOULD_BLOCK,  /* on a loop: a page is not in the page cache; sink rewound */
+    RUN_NEEDS_READER, /* a large result on a lane that may not stream; sink rewound */
+    RUN_NEEDS_WRITER, /* it writes, and this is a read path; sink rewound */
+    RUN_ALONE,        /* must run outside a group; sink rewound */
+    RUN_PAUSED,       /* the cursor stays in the lane */
+};
+
+enum run_flags {
+    RUN_ON_LOOP = 1 << 0,    /* cached statements only, loop_ok only */
+    RUN_READ_PATH = 1 << 1,  /* writes answer RUN_NEEDS_WRITER */
+    RUN_IN_GROUP = 1 << 2,   /* inside a transaction that somebody else commits */
+    RUN_MAY_STREAM = 1 << 3, /* chunk() may be called */
+    RUN_SHORT = 1 << 4,      /* under the short budget */
+    RUN_IN_STREAM = 1 << 5,  /* transaction words and settings are allowed */
+};
+
+/* Sets the budgets of the request for the statements to come, and the connection's context. */
+void execute_begin(struct lane *lane, struct request *request, unsigned flags) ON(actor_owner);
+void execute_end(struct lane *lane) ON(actor_owner);
+
+/* One statement. On RUN_FAILED the sink's error() was called and failed_index set. */
+enum run_result execute_statement(
+    struct lane *lane, struct request *request, unsigned index, unsigned flags) ON(actor_owner);
+/* Goes on with a paused cursor. */
+enum run_result execute_continue(struct lane *lane, unsigned flags) ON(actor_owner);
+/* Ends a paused cursor without an answer. */
+void execute_abandon(struct lane *lane) ON(actor_owner);
+/* The procedure of a request, in whatever transaction is open. */
+enum run_result execute_procedure(struct lane *lane, struct request *request) ON(actor_owner);
+
+/* Transaction verbs, prepared once per connection; each returns SQLite's result code. */
+enum verb {
+    VERB_BEGIN,
+    VERB_BEGIN_IMMEDIATE,
+    VERB_COMMIT,
+    VERB_ROLLBACK,
+    VERB_SAVEPOINT_REQUEST,
+    VERB_RELEASE_REQUEST,
+    VERB_ROLLBACK_TO_REQUEST,
+    VERB_SAVEPOINT_STATEMENT,
+    VERB_RELEASE_STATEMENT,
+    VERB_ROLLBACK_TO_STATEMENT,
+    VERB_COUNT
+};
+int execute_verb(struct lane *lane, enum verb verb) ON(actor_owner);
+/* True when keys are violated that were deferred to the commit; fills err. */
+bool execute_deferred_keys_violated(struct lane *lane, struct err *ret_err) ON(actor_owner);
+/* Tells the sink and the request of an error of one statement. */
+void execute_report(struct request *request, unsigned index, const struct err *err);
+/* Cuts the sink back to the request's mark. */
+void execute_rewind(struct request *request);
+/* Sets err from the connection's last error, seen with the lane's stop reason and budgets. */
+enum run_result execute_error(struct lane *lane, int rc, struct err *ret_err) ON(actor_owner);
+
+#endif

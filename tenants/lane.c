@@ -1,0 +1,404 @@
+#include <sqlite3.h>
+
+#include "tenants/actor.h"
+#include "tenants/base/clock.h"
+#include "tenants/base/mem.h"
+#include "tenants/base/metrics.h"
+#include "tenants/execute.h"
+
+void lane_init(struct lane *lane, struct actor *actor, enum lane_kind kind)
+{
+    *lane = (struct lane){.actor = actor, .kind = kind, .state = LANE_FREE};
+    task_init(&lane->task, actor->tenant_id, lane_run);
+    list_init(&lane->inbox);
+    list_init(&lane->parked_link);
+}
+
+/* After each commit, with the write lock still held: how long the WAL is now. */
+static int on_wal(void *context, sqlite3 *db, const char *name, int pages)
+{
+    struct lane *lane = context;
+
+    atomic_store_explicit(&lane->actor->open->wal_pages, (unsigned)pages, memory_order_relaxed);
+    return SQLITE_OK;
+}
+
+int lane_connect(struct lane *lane, struct err *ret_err)
+{
+    const struct engine_options *engine = &lane->actor->engine->options;
+    struct open_database *open = lane->actor->open;
+    struct connection_options options = {
+        .name = vfs_head_name(open->head),
+        .foreign_keys = open->settings.foreign_keys,
+        .read_only = lane->kind == LANE_READ,
+        .engine = open->is_catalogue,
+        .max_bytes = open->max_bytes,
+        .max_sql_bytes = engine->max_sql_bytes,
+        .max_value_bytes = engine->max_value_bytes,
+        .max_parameters = engine->max_parameters,
+        .cached_statements = engine->cached_statements,
+        .cache_kib = (int)engine->cache_kib,
+    };
+
+    if (connection_open(&options, &lane->connection, ret_err) < 0)
+        return -1;
+    (void)sqlite3_wal_hook(connection_db(lane->connection), on_wal, lane);
+    metric_gauge_add(METRIC_LANES, (unsigned)lane->kind, 1);
+    return 0;
+}
+
+void lane_disconnect(struct lane *lane)
+{
+    if (lane->connection == NULL)
+        return;
+    for (unsigned i = 0; i < VERB_COUNT; i++)
+        (void)sqlite3_finalize(lane->verbs[i]);
+    memset(lane->verbs, 0, sizeof(lane->verbs));
+    connection_close(lane->connection);
+    lane->connection = NULL;
+    metric_gauge_add(METRIC_LANES, (unsigned)lane->kind, -1);
+}
+
+bool lane_checkpoint(struct lane *lane, bool wanted_now)
+{
+    struct open_database *open = lane->actor->open;
+    const struct engine_options *options = &lane->actor->engine->options;
+    uint64_t pages = atomic_load_explicit(&open->wal_pages, memory_order_relaxed);
+    uint64_t now = clock_now_ms();
+    int in_log = 0;
+    int done = 0;
+    int rc;
+
+    if (!wanted_now && (pages * WAL_FRAME_BYTES < options->wal_soft_bytes ||
+                           now - open->last_checkpoint_ms < ACTOR_CHECKPOINT_MS))
+        return false;
+    open->last_checkpoint_ms = now;
+    metric_add(METRIC_CHECKPOINTS, 1);
+    vfs_checkpoint_section(true);
+    /* FULL differs from PASSIVE in taking the write lock: no writer runs beside it. */
+    rc = sqlite3_wal_checkpoint_v2(
+        connection_db(lane->connection), NULL, SQLITE_CHECKPOINT_FULL, &in_log, &done);
+    vfs_checkpoint_section(false);
+    if (rc != SQLITE_OK || in_log != done)
+        return false;
+    atomic_store_explicit(
+        &open->wal_pages, 0, memory_order_relaxed); /* the next commit restarts it */
+    return true;
+}
+
+void lane_reroute(struct lane *lane, struct request *request, enum request_route route)
+{
+    struct actor *actor = lane->actor;
+
+    if (route == ROUTE_SLOW_READ || route == ROUTE_SLOW_WRITE)
+        metric_add(METRIC_SLOW_RESTARTS, 1);
+    request->route = (uint8_t)route;
+    mutex_lock(&actor->lock);
+    actor_dispatch_locked(actor, request);
+    mutex_unlock(&actor->lock);
+}
+
+/* The statements of a read from `from` on. */
+static enum run_result read_statements(
+    struct lane *lane, struct request *request, unsigned from, unsigned flags)
+{
+    for (unsigned i = from; i < request->statement_count; i++) {
+        enum run_result result = execute_statement(lane, request, i, flags);
+
+        if (result == RUN_OK || (result == RUN_FAILED && request->mode == MODE_CONTINUE))
+            continue;
+        return result;
+    }
+    return request->err.code == ERR_NONE ? RUN_OK : RUN_FAILED;
+}
+
+static enum run_result read_start(struct lane *lane, struct request *request, unsigned flags)
+{
+    enum run_result result;
+
+    if (request->kind == REQUEST_STATEMENTS && request->statement_count == 1)
+        return execute_statement(lane, request, 0, flags);
+    if (execute_verb(lane, VERB_BEGIN) != SQLITE_OK)
+        return RUN_BUSY;
+    lane->in_transaction = true;
+    if (request->kind == REQUEST_READ_PROCEDURE)
+        result = execute_procedure(lane, request);
+    else
+        result = read_statements(lane, request, 0, flags);
+    return result;
+}
+
+static void end_transaction(struct lane *lane)
+{
+    if (lane->in_transaction && !sqlite3_get_autocommit(connection_db(lane->connection)))
+        (void)execute_verb(lane, VERB_ROLLBACK); /* it only read */
+    lane->in_transaction = false;
+}
+
+/* True: the lane stands still and is no longer ours. False: chunk's reader was ready again already.
+ */
+static bool pause_lane(struct lane *lane)
+{
+    struct actor *actor = lane->actor;
+    bool paused;
+
+    mutex_lock(&actor->lock);
+    paused = !lane->cursor_request->resumed && !atomic_load(&lane->cursor_request->cancelled);
+    lane->cursor_request->resumed = false;
+    if (paused) {
+        lane->state = LANE_PAUSED;
+        lane->paused_request = lane->cursor_request;
+    }
+    mutex_unlock(&actor->lock);
+    return paused;
+}
+
+/* Ends one read: answers it or sends it where it can run. */
+static void read_conclude(struct lane *lane, struct request *request, enum run_result result)
+{
+    end_transaction(lane);
+    execute_end(lane);
+    switch (result) {
+    case RUN_OUTGREW:
+    case RUN_NEEDS_READER:
+    case RUN_ALONE:
+        execute_rewind(request);
+        lane_reroute(lane, request, ROUTE_SLOW_READ);
+        break;
+    case RUN_NEEDS_WRITER:
+        execute_rewind(request);
+        lane_reroute(lane, request, ROUTE_WRITE);
+        break;
+    case RUN_BUSY:
+    case RUN_WOULD_BLOCK:
+        execute_rewind(request);
+        if (++request->attempts < 100) {
+            lane_reroute(lane, request, (enum request_route)request->route);
+            break;
+        }
+        (void)err_set(&request->err, ERR_BUSY, "the database is busy; try again");
+        request_finish(lane->actor, request);
+        break;
+    default:
+        request_finish(lane->actor, request);
+        break;
+    }
+}
+
+/* False: the lane is paused. */
+static bool read_run(struct lane *lane, struct request *request)
+{
+    unsigned flags = RUN_READ_PATH | (lane->slow ? 0U : (unsigned)RUN_SHORT) |
+                     (lane->kind == LANE_READ ? (unsigned)RUN_MAY_STREAM : 0U);
+    enum run_result result;
+
+    if (atomic_load_explicit(&request->cancelled, memory_order_relaxed)) {
+        request_refuse(request, ERR_CANCELLED, "the request was cancelled");
+        return true;
+    }
+    request->sink_mark = request->sink == NULL ? 0 : request->sink->out.len;
+    execute_begin(lane, request, flags);
+    result = read_start(lane, request, flags);
+    while (result == RUN_PAUSED) {
+        if (pause_lane(lane))
+            return false;
+        result = execute_continue(lane, flags);
+        if (result == RUN_OK)
+            result = read_statements(lane, request, lane->cursor_index + 1, flags);
+    }
+    read_conclude(lane, request, result);
+    return true;
+}
+
+/* A paused read goes on after engine_resume(). False: paused again. */
+static bool read_continue(struct lane *lane)
+{
+    struct request *request = lane->cursor_request;
+    unsigned flags = RUN_READ_PATH | RUN_MAY_STREAM;
+    enum run_result result;
+
+    do {
+        if (atomic_load(&request->cancelled) || atomic_load(&lane->evict)) {
+            execute_abandon(lane);
+            (void)err_set(&request->err, ERR_CANCELLED, "the request was cancelled");
+            result = RUN_FAILED;
+            break;
+        }
+        result = execute_continue(lane, flags);
+        if (result == RUN_OK)
+            result = read_statements(lane, request, lane->cursor_index + 1, flags);
+    } while (result == RUN_PAUSED && !pause_lane(lane));
+    if (result == RUN_PAUSED)
+        return false;
+    atomic_store(&lane->evict, false);
+    read_conclude(lane, request, result);
+    return true;
+}
+
+/* Reads from the shared queue, until the turn is over. False: the lane is no longer ours. */
+static bool reads_turn(struct lane *lane)
+{
+    uint64_t until = clock_now_ns() + ACTOR_TURN_NS;
+
+    for (unsigned i = 0; i < ACTOR_TURN_READS; i++) {
+        struct request *request = actor_take_read(lane->actor, lane);
+
+        if (request == NULL)
+            return true;
+        if (!read_run(lane, request))
+            return false;
+        if (lane->slow || clock_now_ns() > until)
+            return true;
+    }
+    return true;
+}
+
+/* Requests that waited too long for the write lock of a stream. */
+static void refuse_late(struct lane *lane)
+{
+    uint64_t limit = lane->actor->engine->options.lock_wait_ms * NS_PER_MS;
+    uint64_t now = clock_now_ns();
+    struct list requests;
+
+    if (lane->parked_since_ns == 0)
+        return;
+    metric_observe(METRIC_LOCK_WAIT_SECONDS, now - lane->parked_since_ns);
+    if (now - lane->parked_since_ns < limit)
+        return;
+    actor_take_group(lane, UINT32_MAX, &requests);
+    LIST_FOREACH_SAFE(item, next, &requests)
+    {
+        struct request *request = LIST_ENTRY(item, struct request, link);
+
+        if (now - request->submitted_ns < limit)
+            continue;
+        list_remove(item);
+        (void)err_set(&request->err, ERR_BUSY,
+            "the database is locked: a transaction elsewhere has held it for %llu ms",
+            (unsigned long long)(limit / NS_PER_MS));
+        request->err.native = SQLITE_BUSY;
+        request_finish(lane->actor, request);
+    }
+    actor_put_back(lane, &requests);
+}
+
+/* Over the hard bound of the WAL: what pins it is ended, and writes wait outside until it is. */
+static bool wal_is_full(struct lane *lane)
+{
+    struct open_database *open = lane->actor->open;
+    uint64_t pages = atomic_load_explicit(&open->wal_pages, memory_order_relaxed);
+    struct list requests;
+
+    if (pages * WAL_FRAME_BYTES < lane->actor->engine->options.wal_hard_bytes)
+        return false;
+    actor_evict(lane->actor);
+    if (lane_checkpoint(lane, true))
+        return false;
+    actor_take_group(lane, UINT32_MAX, &requests);
+    LIST_FOREACH_SAFE(item, next, &requests)
+    {
+        struct request *request = LIST_ENTRY(item, struct request, link);
+
+        list_remove(item);
+        (void)err_set(&request->err, ERR_UNAVAILABLE,
+            "the database's log is full because a long read holds it; try again");
+        request_finish(lane->actor, request);
+    }
+    return true;
+}
+
+static bool write_turn(struct lane *lane)
+{
+    struct open_database *open = lane->actor->open;
+    struct list group;
+
+    if (lane->slow) {
+        struct request *request = actor_take_inbox(lane, true);
+
+        if (request != NULL && !group_run_slow(lane, request))
+            return false;
+        gate_request_sync(&open->gate);
+        (void)lane_checkpoint(lane, false);
+        return true;
+    }
+    refuse_late(lane);
+    lane->parked_since_ns = 0;
+    if (!wal_is_full(lane)) {
+        actor_take_group(lane, lane->actor->engine->options.group_requests, &group);
+        if (!list_empty(&group) && !group_run(lane, &group))
+            return false;
+        gate_request_sync(&open->gate);
+    }
+    if (!reads_turn(lane))
+        return false;
+    (void)lane_checkpoint(lane, false);
+    return true;
+}
+
+/* Everything for this lane is refused: it cannot be connected. */
+static void refuse_all(struct lane *lane, const struct err *err)
+{
+    struct request *request;
+
+    while ((request = lane->kind == LANE_READ ? actor_take_read(lane->actor, lane)
+                                              : actor_take_inbox(lane, lane->slow)) != NULL) {
+        err_copy(&request->err, err);
+        request_finish(lane->actor, request);
+    }
+}
+
+/* An idle read lane goes, unless it is needed again. True: it is gone. */
+static bool retire(struct lane *lane)
+{
+    struct actor *actor = lane->actor;
+    struct open_database *open = actor->open;
+    bool gone;
+
+    lane_disconnect(lane);
+    mutex_lock(&actor->lock);
+    lane->retire = false;
+    gone = open->readers[open->reader_count - 1] == lane && list_empty(&open->reads) &&
+           list_empty(&open->slow_reads);
+    if (gone) {
+        open->reader_count--;
+        open->busy_lanes--;
+    }
+    mutex_unlock(&actor->lock);
+    if (gone)
+        mem_free(lane);
+    return gone;
+}
+
+void lane_run(struct task *task)
+{
+    struct lane *lane = CONTAINER_OF(task, struct lane, task);
+    struct actor *actor = lane->actor;
+    struct account *before;
+    struct err err = ERR_INIT;
+    bool ours = true;
+    bool resumes;
+    bool retires;
+
+    mutex_lock(&actor->lock);
+    lane->state = LANE_RUNNING;
+    resumes = lane->paused_request != NULL;
+    lane->paused_request = NULL;
+    retires = lane->retire;
+    mutex_unlock(&actor->lock);
+    before = account_enter(actor->open->account);
+    if (retires)
+        ours = !retire(lane);
+    else if (lane->connection == NULL && lane_connect(lane, &err) < 0)
+        refuse_all(lane, &err);
+    else if (lane->kind == LANE_STREAM)
+        ours = stream_run_turn(lane);
+    else if (lane->kind == LANE_WRITE)
+        ours = write_turn(lane);
+    else if (resumes)
+        ours = read_continue(lane);
+    else
+        ours = reads_turn(lane);
+    (void)account_enter(before);
+    if (ours)
+        lane_finish_turn(lane);
+}

@@ -1,0 +1,294 @@
+#include "tenants/stream.h"
+
+#include <sqlite3.h>
+
+#include "tenants/base/clock.h"
+#include "tenants/base/mem.h"
+#include "tenants/base/metrics.h"
+#include "tenants/execute.h"
+
+struct stream *stream_open(struct engine *engine, struct database *database,
+    struct principal *principal, struct err *ret_err)
+{
+    struct stream *stream;
+
+    if (atomic_load(&engine->draining)) {
+        (void)err_set(ret_err, ERR_DRAINING, "the server is stopping; try again in a moment");
+        return NULL;
+    }
+    stream = mem_zalloc(sizeof(*stream));
+    list_init(&stream->open_link);
+    stream->actor = engine_find_actor(engine, database);
+    stream->database = database_ref(database);
+    stream->principal = principal_ref(principal);
+    stream->last_used_ms = clock_now_ms();
+    atomic_store(&stream->autocommit, true);
+    metric_gauge_add(METRIC_STREAMS, 0, 1);
+    return stream;
+}
+
+static void stream_free(struct stream *stream)
+{
+    metric_gauge_add(METRIC_STREAMS, 0, -1);
+    principal_unref(stream->principal);
+    database_unref(stream->database);
+    actor_unref(stream->actor);
+    mem_free(stream->lane);
+    mem_free(stream);
+}
+
+bool stream_is_autocommit(const struct stream *stream)
+{
+    return atomic_load(&stream->autocommit);
+}
+
+/* The first request on this opening of the database gives the stream its lane. */
+static void link_locked(struct stream *stream)
+{
+    struct open_database *open = stream->actor->open;
+
+    if (stream->linked)
+        return;
+    stream->lane = mem_zalloc(sizeof(*stream->lane));
+    lane_init(stream->lane, stream->actor, LANE_STREAM);
+    stream->lane->stream = stream;
+    list_append(&open->streams, &stream->open_link);
+    open->stream_count++;
+    stream->linked = true;
+}
+
+void stream_enqueue_locked(struct stream *stream, struct request *request)
+{
+    stream->last_used_ms = clock_now_ms();
+    link_locked(stream);
+    list_append(&stream->lane->inbox, &request->link);
+    if (stream->lane->state == LANE_FREE)
+        lane_push_locked(stream->lane);
+}
+
+bool stream_wants_turn(const struct stream *stream)
+{
+    return !list_empty(&stream->lane->inbox) || stream->expire ||
+           ((stream->closing || stream->actor->open->failed) && stream->lane->connection != NULL);
+}
+
+static bool leaves(const struct stream *stream)
+{
+    return stream->closing || stream->actor->open->failed;
+}
+
+bool stream_is_over(const struct stream *stream)
+{
+    return leaves(stream) && stream->lane->connection == NULL && list_empty(&stream->lane->inbox);
+}
+
+void stream_bury(struct stream *stream)
+{
+    struct actor *actor = stream->actor;
+    bool closing;
+
+    mutex_lock(&actor->lock);
+    list_remove(&stream->open_link);
+    actor->open->stream_count--;
+    stream->linked = false;
+    mem_free(stream->lane);
+    stream->lane = NULL;
+    closing = stream->closing;
+    mutex_unlock(&actor->lock);
+    if (closing)
+        stream_free(stream);
+}
+
+void stream_close(struct engine *engine, struct stream *stream)
+{
+    struct actor *actor = stream->actor;
+    bool unused;
+
+    mutex_lock(&actor->lock);
+    stream->closing = true;
+    unused = !stream->linked;
+    if (stream->linked && stream->lane->state == LANE_FREE)
+        lane_push_locked(stream->lane);
+    mutex_unlock(&actor->lock);
+    if (unused)
+        stream_free(stream);
+}
+
+static bool in_transaction(const struct lane *lane)
+{
+    return lane->connection != NULL && !sqlite3_get_autocommit(connection_db(lane->connection));
+}
+
+static void roll_back(struct lane *lane)
+{
+    if (in_transaction(lane))
+        (void)execute_verb(lane, VERB_ROLLBACK);
+}
+
+static void refuse_expired(struct lane *lane, struct request *request)
+{
+    (void)err_set(&request->err, ERR_STREAM_EXPIRED,
+        "the transaction was open for too long and was rolled back; start again");
+    request_finish(lane->actor, request);
+}
+
+/* A request's statements from where it stands. */
+static enum run_result run_statements(struct lane *lane, struct request *request, unsigned flags)
+{
+    for (; request->next_index < request->statement_count; request->next_index++) {
+        enum run_result result;
+
+        request->sink_mark = request->sink->out.len;
+        result = execute_statement(lane, request, request->next_index, flags);
+        if (result == RUN_OK || (result == RUN_FAILED && request->mode == MODE_CONTINUE))
+            continue;
+        return result;
+    }
+    return request->err.code == ERR_NONE ? RUN_OK : RUN_FAILED;
+}
+
+/* All or nothing inside a stream: a transaction of its own, or a savepoint in the open one. */
+static enum run_result run_transaction(struct lane *lane, struct request *request, unsigned flags)
+{
+    bool outer = !in_transaction(lane);
+    size_t mark = request->sink->out.len;
+    struct err err = ERR_INIT;
+    enum run_result result;
+    int rc = execute_verb(lane, outer ? VERB_BEGIN : VERB_SAVEPOINT_REQUEST);
+
+    if (rc != SQLITE_OK)
+        return execute_error(lane, rc, &request->err);
+    result = run_statements(lane, request, flags | RUN_IN_GROUP);
+    if (result == RUN_OK && outer && (rc = execute_verb(lane, VERB_COMMIT)) != SQLITE_OK) {
+        result = execute_error(lane, rc, &err);
+        execute_report(request, request->statement_count - 1, &err);
+    } else if (result == RUN_OK && !outer) {
+        (void)execute_verb(lane, VERB_RELEASE_REQUEST);
+    }
+    if (result == RUN_OK || !in_transaction(lane))
+        return result;
+    (void)execute_verb(lane, outer ? VERB_ROLLBACK : VERB_ROLLBACK_TO_REQUEST);
+    if (!outer)
+        (void)execute_verb(lane, VERB_RELEASE_REQUEST);
+    if (result == RUN_BUSY) {
+        request->sink_mark = mark;
+        execute_rewind(request);
+        request->next_index = 0;
+    }
+    return result;
+}
+
+/* False: parked, and the request is back in the inbox. */
+static bool run_request(struct lane *lane, struct request *request)
+{
+    unsigned flags = RUN_IN_STREAM;
+    uint64_t unlocks = atomic_load(&lane->actor->open->unlocks);
+    enum run_result result;
+
+    execute_begin(lane, request, flags);
+    if (request->kind != REQUEST_STATEMENTS)
+        result = execute_procedure(lane, request);
+    else if (request->mode == MODE_TRANSACTION && request->statement_count > 1)
+        result = run_transaction(lane, request, flags);
+    else
+        result = run_statements(lane, request, flags);
+    execute_end(lane);
+    if (result == RUN_BUSY) {
+        struct list one;
+        uint64_t limit = lane->actor->engine->options.lock_wait_ms * NS_PER_MS;
+
+        if (lane->parked_since_ns == 0 || clock_now_ns() - lane->parked_since_ns < limit) {
+            list_init(&one);
+            list_append(&one, &request->link);
+            actor_put_back(lane, &one);
+            return !lane_park(lane, unlocks);
+        }
+        (void)err_set(&request->err, ERR_BUSY,
+            "the database is locked: a transaction elsewhere has held it for too long");
+        request->err.native = SQLITE_BUSY;
+    }
+    lane->parked_since_ns = 0;
+    request_finish(lane->actor, request);
+    return true;
+}
+
+/* What the last turn left: for the tick, and for stream_is_autocommit(). */
+static void note_state(struct lane *lane)
+{
+    struct stream *stream = lane->stream;
+    bool open = in_transaction(lane);
+
+    atomic_store(&stream->autocommit, !open);
+    mutex_lock(&lane->actor->lock);
+    if (!open)
+        stream->transaction_since_ms = 0;
+    else if (stream->transaction_since_ms == 0)
+        stream->transaction_since_ms = clock_now_ms();
+    mutex_unlock(&lane->actor->lock);
+}
+
+static void close_lane(struct lane *lane)
+{
+    struct request *request;
+
+    roll_back(lane);
+    lane_disconnect(lane);
+    while ((request = actor_take_inbox(lane, false)) != NULL)
+        refuse_expired(lane, request);
+}
+
+bool stream_run_turn(struct lane *lane)
+{
+    struct stream *stream = lane->stream;
+    struct request *request;
+    bool closing;
+    bool expire;
+
+    mutex_lock(&lane->actor->lock);
+    closing = leaves(stream);
+    expire = stream->expire;
+    stream->expire = false;
+    mutex_unlock(&lane->actor->lock);
+    if (closing) {
+        stream->expired = in_transaction(lane);
+        close_lane(lane);
+        return true;
+    }
+    if (expire && in_transaction(lane)) {
+        roll_back(lane);
+        stream->expired = true;
+    }
+    request = actor_take_inbox(lane, false);
+    if (request != NULL && stream->expired) {
+        stream->expired = false;
+        refuse_expired(lane, request);
+    } else if (request != NULL && !run_request(lane, request)) {
+        return false;
+    }
+    note_state(lane);
+    gate_request_sync(&lane->actor->open->gate);
+    return true;
+}
+
+void streams_tick(struct actor *actor, uint64_t now_ms)
+{
+    const struct engine_options *options = &actor->engine->options;
+
+    mutex_lock(&actor->lock);
+    if (actor->state == ACTOR_OPEN) {
+        LIST_FOREACH(item, &actor->open->streams)
+        {
+            struct stream *stream = LIST_ENTRY(item, struct stream, open_link);
+            bool old = stream->transaction_since_ms != 0 &&
+                       (now_ms - stream->last_used_ms > options->stream_idle_ms ||
+                           now_ms - stream->transaction_since_ms > options->stream_max_ms);
+
+            if (old && !stream->expire) {
+                stream->expire = true;
+                if (stream->lane->state == LANE_FREE)
+                    lane_push_locked(stream->lane);
+            }
+        }
+    }
+    mutex_unlock(&actor->lock);
+}

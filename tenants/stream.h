@@ -1,0 +1,30 @@
+/* Streams: sessions with a lane of their own. Private to the engine's files; the public part is in
+ * tenants/engine.h. */
+#ifndef TENANTS_STREAM_H
+#define TENANTS_STREAM_H
+
+#include "tenants/actor.h"
+
+struct stream {
+    struct list open_link;       /* open_database.streams; actor->lock */
+    struct actor *actor;         /* owned reference */
+    struct database *database;   /* owned reference */
+    struct principal *principal; /* owned reference */
+    struct lane *lane;           /* owned, NULL before the first request */
+    uint64_t last_used_ms;
+    uint64_t transaction_since_ms; /* 0: none open */
+    bool closing;                  /* stream_close() was called */
+    bool expire;                   /* the tick wants its transaction rolled back */
+    bool expired;                  /* it was; the next request is told */
+    bool linked;
+    _Atomic bool autocommit;
+};
+
+/* All with actor->lock held. */
+void stream_enqueue_locked(struct stream *stream, struct request *request);
+bool stream_wants_turn(const struct stream *stream);
+bool stream_is_over(const struct stream *stream);
+/* Frees a stream whose lane has run its last turn. Lock not held. */
+void stream_bury(struct stream *stream);
+
+#endif
