@@ -28,6 +28,8 @@
 #ifndef TENANTS_ACTOR_H
 #define TENANTS_ACTOR_H
 
+#include <assert.h>
+
 #include "tenants/account.h"
 #include "tenants/connection.h"
 #include "tenants/engine.h"

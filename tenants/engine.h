@@ -23,10 +23,14 @@ struct engine_options {
     unsigned streams_per_database;
     unsigned mailbox_messages; /* per actor; over it: ERR_OVERLOADED */
     uint64_t mailbox_bytes;
-    unsigned group_requests;      /* most requests in one commit */
-    uint64_t statement_time_ms;   /* budget, default 30,000 */
-    uint64_t statement_steps;     /* VM steps, 0: none */
-    uint64_t short_steps;         /* a statement over this goes to a slow worker */
+    unsigned group_requests;    /* most requests in one commit */
+    unsigned cached_statements; /* per connection */
+    unsigned cache_kib;         /* page cache per connection */
+    uint64_t statement_time_ms; /* budget, default 30,000 */
+    uint64_t statement_steps;   /* VM steps, 0: none */
+    /* A statement over these is ended, and run again on a slow worker. */
+    uint64_t short_steps;
+    uint64_t short_time_ms;
     uint64_t loop_steps;          /* a read on a loop over this goes to a worker */
     uint64_t memory_per_database; /* heap of SQLite, default 64 MB */
     uint64_t temp_per_database;   /* bytes of temporary files */

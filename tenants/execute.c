@@ -2,6 +2,7 @@
 
 #include <sqlite3.h>
 
+#include "tenants/base/check.h"
 #include "tenants/base/clock.h"
 #include "tenants/base/metrics.h"
 #include "tenants/sql_error.h"

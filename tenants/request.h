@@ -87,7 +87,9 @@ struct request {
     size_t sink_mark;
     unsigned attempts;
     unsigned next_index; /* statements before it are done (streams that waited for a lock) */
-    uint8_t route;       /* enum request_route of tenants/actor.c */
+    uint8_t route;       /* enum request_route of tenants/actor.h */
+    bool lost_group;     /* it took a transaction back: its statements run each by itself */
+    bool resumed;        /* engine_resume() came before the lane stood still */
 };
 
 #endif
