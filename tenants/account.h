@@ -11,16 +11,25 @@
 
 struct account;
 
-/* Sets SQLITE_CONFIG_MALLOC, PAGECACHE(NULL,0,0), PCACHE_INITSZ 0, and lookaside sizes; before
- * sqlite3_initialize(). Once per process; later calls do nothing. */
+/* Lookaside of each connection: small slots that spare malloc, taken from the account when the
+ * connection opens. */
+#define ACCOUNT_LOOKASIDE_BYTES 512
+#define ACCOUNT_LOOKASIDE_COUNT 32
+
+/* Sets SQLITE_CONFIG_MALLOC, MEMSTATUS off, PAGECACHE(NULL,0,0), which also means PCACHE_INITSZ 0,
+ * and lookaside sizes; before sqlite3_initialize(). Once per process; later calls do nothing.
+ * Errors: ERR_BUG SQLite was in use already. Any thread. */
 int account_install(struct err *ret_err) MUST_CHECK;
 
-struct account *account_new(uint64_t limit_bytes);
-/* The owner lets go; freed with its last byte. */
+/* A limit of 0 means none. Any thread. */
+struct account *account_new(uint64_t limit_bytes) MUST_CHECK;
+/* The owner lets go (NULL is fine); freed with its last byte. No thread may have it entered. */
 void account_release(struct account *account);
 /* Makes `account` (may be NULL) the one that this thread's allocations are charged to; returns the
- * one before, to be put back. */
+ * one before, to be put back. With NULL, memory is counted in the total but has no limit. What was
+ * allocated in an account and is reallocated or freed elsewhere stays that account's. */
 struct account *account_enter(struct account *account);
+/* Bytes held now, headers included. Any thread, for this and the following. */
 uint64_t account_used(const struct account *account);
 uint64_t account_peak(const struct account *account);
 void account_reset_peak(struct account *account);
@@ -28,7 +37,8 @@ void account_set_limit(struct account *account, uint64_t limit_bytes);
 /* True when an allocation was refused since the last call: tells a budget from a machine without
  * memory. Clears the mark. */
 bool account_was_refused(struct account *account);
-/* Sum over all accounts. */
+/* Sum over all accounts and what was allocated in none. Takes a lock; O(accounts): for timers and
+ * metrics, not for each request. */
 uint64_t account_total(void);
 
 #endif

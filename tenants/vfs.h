@@ -63,7 +63,11 @@ void vfs_head_close(struct vfs_head *head);
  * made by us and never by a client. */
 const char *vfs_head_name(const struct vfs_head *head);
 
-/* Thread-local marks of the thread that runs a lane. */
+/* Marks of the calling thread, which runs a lane.
+ *
+ * The head whose lane this thread runs from now on (may be NULL); returns the one before, to be put
+ * back. SQLite opens temporary files without saying for whom: they are charged to this head. */
+struct vfs_head *vfs_enter(struct vfs_head *head);
 void vfs_commit_section(bool inside);
 void vfs_checkpoint_section(bool inside);
 void vfs_nowait(bool on);
@@ -73,6 +77,9 @@ bool vfs_would_block(void);
 /* fdatasync of the WAL, for the sync pool. Thread: sync. A failure is final: the head is poisoned,
  * every later write and sync on it fails with ERR_IO. */
 int vfs_head_sync_wal(struct vfs_head *head, struct err *ret_err) MUST_CHECK;
+/* A sync failed, here or in a lane (which saw SQLITE_IOERR): the owner fails what waits at the gate
+ * as of unknown outcome, closes the head and opens it anew. */
+bool vfs_head_poisoned(const struct vfs_head *head);
 
 uint64_t vfs_head_wal_bytes(const struct vfs_head *head); /* size of the WAL file */
 uint64_t vfs_head_main_bytes(const struct vfs_head *head);
