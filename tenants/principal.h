@@ -42,18 +42,35 @@ struct principal {
     size_t table_count;
     struct str claims_json; /* "{}" when none */
     int64_t created_wall_ms;
-    int64_t expires_wall_ms;  /* 0: never */
-    struct rate_bucket *rate; /* owned reference, NULL: no limit of its own */
+    int64_t expires_wall_ms;                        /* 0: never */
+    struct rate_bucket *rate;                       /* owned reference, NULL: no limit of its own */
+    void (*release_rate)(struct rate_bucket *rate); /* gives `rate` back; NULL: not counted */
+    uint64_t serial; /* set by principal_new(): differs between any two principals of a process */
 };
 
+/* A copy of `from` in one block, all texts and lists included, with one reference, the caller's.
+ * Takes over `from->rate`. `references` and `serial` of `from` are not read. Any thread. */
+struct principal *principal_new(const struct principal *from) MUST_CHECK;
 struct principal *principal_ref(struct principal *principal);
-void principal_unref(struct principal *principal); /* NULL is fine */
+/* NULL is fine. The last one frees the block and gives `rate` back. */
+void principal_unref(struct principal *principal);
+
+static inline bool principal_has(const struct principal *principal, uint32_t capabilities)
+{
+    return (principal->capabilities & capabilities) == capabilities;
+}
 
 /* True for tables inside the token's table scope (always true when it has none). */
 bool principal_has_table(const struct principal *principal, struct str table);
+/* True for databases that one of the globs matches (always true when there are none). A database
+ * with a branch is `slug@ref`: the slug is matched by database_globs, the ref by branch_globs; a
+ * token with branch globs and no database globs may use those branches of every database, and the
+ * database without a branch only when a branch glob matches "main". */
 bool principal_has_database(const struct principal *principal, struct str database);
-/* 0 and the capabilities, or -1 for an unknown role. Takes every spelling of every dialect:
- * operator, owner, admin, readwrite, read-write, write, readonly, read-only, read. */
+/* 0 and the capabilities, or -1 for an unknown role (outputs untouched; either may be NULL). The
+ * canonical name is what we store and show: operator, owner, readwrite, readonly. Without case.
+ * Takes every spelling of every dialect: operator, owner, admin, readwrite, read-write, write,
+ * readonly, read-only, read. */
 int role_parse(struct str name, uint32_t *ret_capabilities, const char **ret_canonical);
 
 #endif
