@@ -35,7 +35,7 @@ struct setting {
     const char *unit;         /* "bytes", "" */
     /* Capability to change it; an operator may always. */
     uint32_t capability;
-    /* A number that only an operator may set over the server's own default (or to 0 after such). */
+    /* A number that only an operator may set over the server's own default. */
     bool operator_raises;
     const char *help;
     size_t offset; /* of the field in the scope's struct, and its size */
