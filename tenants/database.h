@@ -22,6 +22,7 @@ struct database_settings {
 };
 
 struct rate_bucket;
+struct usage;
 struct actor;
 
 struct database {
@@ -36,10 +37,17 @@ struct database {
     enum database_state state; /* when this entry was made; RESERVED may be LIVE by now */
     int64_t expires_wall_ms;   /* 0: never */
     struct database_settings settings;
-    struct rate_bucket *tenant_rate; /* owned reference, NULL: no limit */
-    _Atomic(struct actor *) actor;   /* the engine's: found once, then used without a look-up */
+    struct rate_bucket *tenant_rate; /* owned reference, NULL: no limit. For callers without a
+                                        token: a token's own bucket takes from it already */
+    struct usage *usage; /* owned reference; NULL for the catalogue. usage_add(), usage_set_size()
+                            (tenants/usage.h) count what is done with it; both take NULL */
+    _Atomic(struct actor *) actor; /* the engine's: found once, then used without a look-up */
 };
 
+/* A copy of `from` in one block, slugs included, with one reference, the caller's. Takes over
+ * from->tenant_rate and from->usage. `references` and `actor` of `from` are not read. Any thread.
+ */
+struct database *database_new(const struct database *from) MUST_CHECK;
 struct database *database_ref(struct database *database);
 void database_unref(struct database *database); /* NULL is fine */
 

@@ -1,15 +1,21 @@
 /* A loop's bounded cache of tokens and slugs, in front of the catalogue: no I/O and no lock on a
  * hit.
  *
- * Entries hold references to immutable principals and databases. All are dropped when the
- * catalogue's generation has grown. One directory per loop thread. A miss is a message to the
- * catalogue's actor; a "no such" answer is not cached (creation must be visible at once), but
- * misses are rate-limited by the caller's connection. */
+ * Entries hold references to immutable principals and databases, and the catalogue's generation
+ * from before they were read. An entry is good while its tenant has not changed since
+ * (catalogue_is_current(): one atomic load); one tenant's changes cost the others nothing. One
+ * directory per loop thread. A miss is a message to the catalogue's actor; a "no such" answer is
+ * not cached (creation must be visible at once), but misses are rate-limited by the caller's
+ * connection. Full tables drop what was not used lately (second chance).
+ *
+ * Rights: comparing the principal's tenant with the path's comes before any look-up (a token of
+ * another tenant must not learn whether a tenant exists): the dialect's check. */
 #ifndef TENANTS_DIRECTORY_H
 #define TENANTS_DIRECTORY_H
 
 #include "tenants/base/thread.h"
 #include "tenants/catalogue.h"
+#include "tenants/slug.h"
 
 struct directory;
 
@@ -17,27 +23,53 @@ struct directory;
 #define DIRECTORY_DATABASES_MAX 262144
 
 struct directory *directory_new(struct catalogue *catalogue);
+/* Bounded to so many entries (rounded up to powers of two, at least 16): for tests. */
+struct directory *directory_new_bounded(
+    struct catalogue *catalogue, size_t tokens_max, size_t databases_max);
 void directory_free(struct directory *directory);
 
-/* Hits: *ret_… is a borrowed pointer, good until the next call that may drop entries (take a
- * reference to keep it). NULL on a miss. A token that has expired is ERR_TOKEN_EXPIRED on load. */
+/* Hits: a borrowed pointer, good until the next call on this directory (take a reference to keep
+ * it). NULL on a miss, also for a token that has expired (the load then says ERR_TOKEN_EXPIRED).
+ * Slugs in any case. */
 struct principal *directory_token(struct directory *directory, struct str token) ON(loop_thread);
 struct database *directory_database(
     struct directory *directory, struct str tenant_slug, struct str database_slug) ON(loop_thread);
 
-/* Misses. `done` is called on another thread; the loop then calls directory_loaded() to put the
- * result into its cache. The look-up's references belong to the caller of loaded(). */
+/* Misses: zero the load, set call.arena, call.done, call.owner and token, or tenant_slug,
+ * database_slug and call.principal (who asks; its tenant is checked again, and creation on first
+ * use is its right), then load. `done` is called on
+ * another thread, or on this one before the function returns; the loop then calls
+ * directory_loaded() to put the result into its cache. call.err: ERR_UNAUTHORIZED "Invalid token
+ * format" or unknown, ERR_TOKEN_EXPIRED; ERR_UNKNOWN_TENANT, ERR_UNKNOWN_DATABASE,
+ * ERR_NAMESPACE_MISMATCH, ERR_QUOTA_EXCEEDED. */
 struct directory_load {
     struct catalogue_call call;
-    struct principal *principal; /* result */
-    struct database *database;   /* result */
+    struct principal *principal; /* result: a reference, the caller's (kept by loaded()) */
+    struct database *database;   /* result: likewise */
     uint64_t generation;         /* when it was read */
-    struct str token;            /* borrowed */
+    struct str token;            /* borrowed, as are the slugs */
     struct str tenant_slug;
     struct str database_slug;
+    /* The directory's own. */
+    void (*done)(struct catalogue_call *call);
+    union {
+        struct token_lookup_input token_lookup;
+        struct database_lookup_input database_lookup;
+    };
 };
 void directory_load_token(struct directory *directory, struct directory_load *load);
 void directory_load_database(struct directory *directory, struct directory_load *load);
+/* Caches what was loaded (takes a reference of its own), unless it is outdated already. Harmless
+ * after a failed load. */
 void directory_loaded(struct directory *directory, struct directory_load *load) ON(loop_thread);
+
+struct directory_figures {
+    size_t tokens;
+    size_t databases;
+    uint64_t hits;
+    uint64_t misses;
+    uint64_t evicted;
+};
+void directory_figures(struct directory *directory, struct directory_figures *ret_figures);
 
 #endif

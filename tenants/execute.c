@@ -519,7 +519,7 @@ enum run_result execute_statement(
     bool commits;
     enum run_result result = prepare(lane, request, index, flags, &statement, &err);
 
-    if (result != RUN_OK) {
+    if (result != RUN_OK || statement == NULL) {
         if (result == RUN_FAILED)
             execute_report(request, index, &err);
         return result;

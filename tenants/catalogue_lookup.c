@@ -1,0 +1,151 @@
+/* The rows that the engine and the loops' caches work with. */
+#include <sqlite3.h>
+#include <stdio.h>
+
+#include "tenants/base/check.h"
+#include "tenants/catalogue_store.h"
+#include "tenants/slug.h"
+
+#define ROW_COLUMNS                                                                                \
+    "d.id, d.tenant_id, d.slug, t.slug, d.family_id, d.head_id, d.state, d.deleted_at,"            \
+    " d.expires_at"
+#define ROW_TABLES " FROM databases d JOIN tenants t ON t.id = d.tenant_id"
+
+static void copy_id(struct sqlite3_stmt *statement, int column, char out[ID_HEX_BYTES])
+{
+    const char *text = (const char *)sqlite3_column_text(statement, column);
+
+    (void)snprintf(out, ID_HEX_BYTES, "%s", text == NULL ? "" : text);
+}
+
+static int read_row(const struct store *store, struct sqlite3_stmt *statement,
+    struct store_database *row, struct err *ret_err)
+{
+    struct database *database = &row->database;
+
+    memset(row, 0, sizeof(*row));
+    database->id = (uint64_t)sqlite3_column_int64(statement, 0);
+    database->tenant_id = (uint64_t)sqlite3_column_int64(statement, 1);
+    database->slug = store_text(store, statement, 2);
+    database->tenant_slug = store_text(store, statement, 3);
+    copy_id(statement, 4, database->family_id);
+    copy_id(statement, 5, database->head_id);
+    database->state =
+        sqlite3_column_int(statement, 6) == DATABASE_LIVE ? DATABASE_LIVE : DATABASE_RESERVED;
+    if (sqlite3_column_int64(statement, 7) > 0)
+        database->state = DATABASE_DELETED;
+    database->expires_wall_ms = sqlite3_column_int64(statement, 8);
+    if (store_finish(store, ret_err) < 0 || store_settings_load(store, SETTING_DATABASE,
+                                                database->id, &database->settings, ret_err) < 0)
+        return -1;
+    return store_settings_load(store, SETTING_TENANT, database->tenant_id, &row->tenant, ret_err);
+}
+
+int store_database_row(const struct store *store, uint64_t database_id,
+    struct store_database *ret_row, struct err *ret_err)
+{
+    STORE_STATEMENT statement = NULL;
+    int row;
+
+    if (store_query(store, &statement, ret_err, "SELECT " ROW_COLUMNS ROW_TABLES " WHERE d.id = ?1",
+            "i", (int64_t)database_id) < 0)
+        return -1;
+    row = store_step(store, statement, ret_err);
+    if (row == 0)
+        return err_set(ret_err, ERR_UNKNOWN_DATABASE, "the database is gone");
+    return row < 0 ? -1 : read_row(store, statement, ret_row, ret_err);
+}
+
+int store_database_live(const struct store *store, uint64_t database_id, struct err *ret_err)
+{
+    if (store_run(store, ret_err, "UPDATE databases SET state = ?2 WHERE id = ?1", "ii",
+            (int64_t)database_id, (int64_t)DATABASE_LIVE) < 0)
+        return -1;
+    if (sqlite3_changes(store->db) == 0)
+        return err_set(ret_err, ERR_UNKNOWN_DATABASE, "the database is gone");
+    return 0;
+}
+
+/* 1 and the row, 0, -1. */
+static int find_exact(const struct store *store, const struct tenant_info *tenant, struct str slug,
+    struct store_database *ret_row, struct err *ret_err)
+{
+    STORE_STATEMENT statement = NULL;
+    int row;
+
+    if (store_query(store, &statement, ret_err,
+            "SELECT " ROW_COLUMNS ROW_TABLES
+            " WHERE d.tenant_id = ?1 AND d.slug = ?2 AND d.deleted_at = 0"
+            " AND (d.expires_at = 0 OR d.expires_at > ?3)",
+            "isi", (int64_t)tenant->tenant_id, slug, store->now_wall_ms) < 0)
+        return -1;
+    row = store_step(store, statement, ret_err);
+    if (row > 0 && read_row(store, statement, ret_row, ret_err) < 0)
+        return -1;
+    return row;
+}
+
+/* The branch `ref` of a database: 1 and its row, 0, -1. There are no branches yet: with them, this
+ * looks into their index, by ref and by the alias in which '/' became '-'. */
+static int find_branch(const struct store *store, const struct tenant_info *tenant, struct str slug,
+    struct str ref, struct store_database *ret_row, struct err *ret_err)
+{
+    (void)store;
+    (void)tenant;
+    (void)slug;
+    (void)ref;
+    (void)ret_row;
+    (void)ret_err;
+    return 0;
+}
+
+static int may_create(const struct store *store, const struct tenant_info *tenant,
+    struct str segment, bool *ret_may_create, struct err *ret_err)
+{
+    char slug[SLUG_DATABASE_MAX + 1];
+    struct tenant_settings settings;
+    size_t len;
+
+    *ret_may_create = false;
+    if (store->principal == NULL || !principal_has(store->principal, CAP_ADMIN) ||
+        slug_database(segment, slug, &len, NULL) < 0 ||
+        !principal_has_database(store->principal, str_make(slug, len)))
+        return 0;
+    if (store_settings_load(store, SETTING_TENANT, tenant->tenant_id, &settings, ret_err) < 0)
+        return -1;
+    *ret_may_create = settings.create_on_first_use;
+    return 0;
+}
+
+int store_database_lookup(const struct store *store, const struct database_lookup_input *input,
+    struct store_database *ret_row, bool *ret_may_create, struct err *ret_err)
+{
+    struct slug_reading reading = {.step = 0};
+    char lowered[SLUG_SEGMENT_MAX];
+    struct str segment = str_make(lowered, input->segment.len);
+    struct tenant_info tenant;
+    int found = 0;
+
+    *ret_may_create = false;
+    if (store_tenant_find(store, input->tenant, &tenant, ret_err) < 0)
+        return -1;
+    /* Slugs only: the caches in front of this hold them lowered, which other ids do not survive. */
+    if (!str_equal_nocase(tenant.slug, input->tenant))
+        return err_set(ret_err, ERR_UNKNOWN_TENANT, "there is no tenant '%.*s'",
+            (int)MIN(input->tenant.len, (size_t)SLUG_TENANT_MAX), input->tenant.ptr);
+    if (slug_lower(input->segment, lowered, sizeof(lowered))) {
+        while (found == 0 && slug_next_reading(segment, &reading))
+            found =
+                reading.ref.len == 0
+                    ? find_exact(store, &tenant, reading.database, ret_row, ret_err)
+                    : find_branch(store, &tenant, reading.database, reading.ref, ret_row, ret_err);
+        if (found == 0 && may_create(store, &tenant, segment, ret_may_create, ret_err) < 0)
+            return -1;
+    }
+    if (found < 0)
+        return -1;
+    if (found == 0)
+        return err_set(ret_err, ERR_UNKNOWN_DATABASE, "there is no database '%.*s'",
+            (int)MIN(input->segment.len, (size_t)SLUG_SEGMENT_MAX), input->segment.ptr);
+    return 0;
+}

@@ -1,0 +1,46 @@
+#include "tenants/database.h"
+
+#include "tenants/base/check.h"
+#include "tenants/base/mem.h"
+#include "tenants/rate.h"
+#include "tenants/usage.h"
+
+struct database *database_new(const struct database *from)
+{
+    size_t texts = from->slug.len + from->tenant_slug.len + 2;
+    struct database *database = mem_alloc(sizeof(*database) + texts);
+    char *at = (char *)(database + 1);
+
+    memcpy(database, from, sizeof(*database));
+    memcpy(at, from->slug.ptr, from->slug.len);
+    at[from->slug.len] = '\0';
+    database->slug.ptr = at;
+    at += from->slug.len + 1;
+    memcpy(at, from->tenant_slug.ptr, from->tenant_slug.len);
+    at[from->tenant_slug.len] = '\0';
+    database->tenant_slug.ptr = at;
+    atomic_init(&database->references, 1);
+    atomic_init(&database->actor, NULL);
+    return database;
+}
+
+struct database *database_ref(struct database *database)
+{
+    CHECK(atomic_fetch_add_explicit(&database->references, 1, memory_order_relaxed) > 0);
+    return database;
+}
+
+void database_unref(struct database *database)
+{
+    uint32_t before;
+
+    if (database == NULL)
+        return;
+    before = atomic_fetch_sub_explicit(&database->references, 1, memory_order_acq_rel);
+    CHECK(before > 0);
+    if (before > 1)
+        return;
+    rate_bucket_unref(database->tenant_rate);
+    usage_unref(database->usage);
+    mem_free(database);
+}
