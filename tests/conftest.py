@@ -16,11 +16,6 @@ def pytest_report_header(config):
     return f"build under test: {BUILD} (sanitizer: {server_module.SANITIZER})"
 
 
-def pytest_sessionstart(session):
-    if not session.config.option.collectonly and not (BUILD / "rookeryd").exists():
-        pytest.exit(f"{BUILD}/rookeryd is not built; tests/run builds it, or set ROOKERY_BUILD", 2)
-
-
 class Shared:
     """The server most tests share; made anew when a test has brought it down."""
 

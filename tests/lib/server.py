@@ -62,6 +62,8 @@ class Server:
     def start(self):
         """Starts the process and waits until it serves. Returns self."""
         assert self.process is None, "the server runs already"
+        if not (BUILD / "rookeryd").exists():
+            raise ServerError(f"{BUILD}/rookeryd is not built; tests/run builds it")
         read_fd, write_fd = os.pipe()
         try:
             with open(self.log_path, "ab") as log:
