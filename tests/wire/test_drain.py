@@ -1,0 +1,91 @@
+"""SIGTERM: no new work, what runs is finished or undone, everything acknowledged is there after."""
+
+import signal
+import threading
+
+from api import Admin, Api, Closed, Connection, Database
+
+SLOW = "WITH RECURSIVE c(n) AS (VALUES(1) UNION ALL SELECT n+1 FROM c WHERE n<3000000) SELECT count(*) FROM c"
+
+
+def test_a_running_request_is_answered(start_server):
+    server = start_server()
+    database = Admin(server).tenant().database()
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(database.query(SLOW)))
+    thread.start()
+    while not running_requests(server, database):
+        assert thread.is_alive(), answers
+    server.stop()
+    thread.join()
+    assert answers[0].ok()["rows"] == [[3000000]]
+
+
+def running_requests(server, database):
+    """Has the query reached the engine? Asked of the operator's statistics, until it has."""
+    stats = Api(server, server.operator_token).get("/v1/admin/stats").ok()
+    return str(stats).count("'requestsRunning': 0") == 0
+
+
+def test_acknowledged_writes_are_there_after_a_stop_under_load(start_server):
+    server = start_server()
+    database = Admin(server).tenant().database()
+    database.query("CREATE TABLE t (v INTEGER PRIMARY KEY)").ok()
+    acknowledged, lock, begun = set(), threading.Lock(), threading.Event()
+
+    def write(first):
+        for n in range(first, first + 1_000_000):
+            try:
+                answer = database.query("INSERT INTO t VALUES (?)", [n])
+            except (Closed, OSError, AssertionError):
+                return
+            if answer.status != 200:
+                assert answer.status in (429, 503), answer
+                return
+            with lock:
+                acknowledged.add(n)
+                if len(acknowledged) > 200:
+                    begun.set()
+
+    threads = [threading.Thread(target=write, args=(1_000_000 * k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    assert begun.wait(60)
+    server.stop()
+    for thread in threads:
+        thread.join()
+    server.start()
+    there = {row[0] for row in Database(database.api, database.tenant, database.slug).rows("SELECT v FROM t")}
+    assert acknowledged <= there, f"{len(acknowledged - there)} acknowledged writes are missing"
+    assert len(there - acknowledged) <= len(threads), "only what was under way may be there unasked"
+
+
+def test_an_idle_connection_does_not_hold_up_the_end(start_server):
+    server = start_server()
+    connections = [Connection(server) for _ in range(5)]
+    for connection in connections:
+        assert connection.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").receive().status == 200
+    assert server.stop() < 5
+    for connection in connections:
+        assert connection.is_closed()
+        connection.close()
+
+
+def test_sigint_is_a_clean_end_too(start_server):
+    server = start_server()
+    process = server.process
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 0
+    server.process = None
+    server.check_log()
+
+
+def test_a_clean_stop_leaves_no_wal(start_server):
+    """Stopped servers are plain SQLite files: nothing to replay."""
+    server = start_server()
+    database = Admin(server).tenant().database()
+    database.query("CREATE TABLE t (a)").ok()
+    database.query("INSERT INTO t VALUES (1)").ok()
+    server.stop()
+    left = [path for path in server.data.rglob("*-wal") if path.stat().st_size > 0]
+    assert not left, left
