@@ -193,7 +193,9 @@ class Sqld(Target):
         self.admin_port = free_port()
         return [install.SQLD, "--db-path", os.path.join(self.folder, "data"), "--http-listen-addr",
                 f"127.0.0.1:{self.port}", "--admin-listen-addr", f"127.0.0.1:{self.admin_port}",
-                "--enable-namespaces", "--no-welcome"]
+                "--enable-namespaces", "--no-welcome",
+                # Its default of 100 answers 404 for the others, though they exist.
+                "--max-active-namespaces", str(work.TENANTS + 100)]
 
     def address(self, tenant):
         return "/v2/pipeline", f"{tenant_name(tenant)}.localhost", {}
