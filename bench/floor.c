@@ -9,6 +9,7 @@
  * Usage: floor DIR SECONDS     DIR must exist; the files made there are removed again.
  * Prints one line of JSON, rates per second and p99 in microseconds. Exit: 0, or 1 with a line. */
 #include "bench/histogram.h"
+#include "tenants/base/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define ROWS 100
@@ -46,19 +46,11 @@ static _Noreturn void die(const char *format, ...)
     exit(1);
 }
 
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
-}
-
 /* Runs `step` for a fifth of the time to warm up, then for `seconds`, counted. */
 static struct rate measure(step_fn step, void *context, double seconds)
 {
     static struct histogram latency;
-    uint64_t start = now_ns(), warm = start + (uint64_t)(seconds * 2e8);
+    uint64_t start = clock_now_ns(), warm = start + (uint64_t)(seconds * 2e8);
     uint64_t end = warm + (uint64_t)(seconds * 1e9), now = start, turn = 0;
 
     memset(&latency, 0, sizeof(latency));
@@ -66,7 +58,7 @@ static struct rate measure(step_fn step, void *context, double seconds)
         uint64_t before = now;
 
         step(context, turn++);
-        now = now_ns();
+        now = clock_now_ns();
         if (before >= warm)
             histogram_add(&latency, now - before);
     }
@@ -121,7 +113,8 @@ static sqlite3_stmt *prepare(sqlite3 *db, const char *sql)
 {
     sqlite3_stmt *statement = NULL;
 
-    must(db, sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, NULL), SQLITE_OK);
+    must(db, sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, NULL),
+        SQLITE_OK);
     return statement;
 }
 

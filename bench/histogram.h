@@ -35,7 +35,8 @@ static inline void histogram_add(struct histogram *histogram, uint64_t value)
     histogram->buckets[histogram_bucket(value)]++;
 }
 
-/* The upper edge of the bucket below which `share` (0..1) of all values lie; 0 when there are none. */
+/* The upper edge of the bucket below which `share` (0..1) of all values lie; 0 when there are none.
+ */
 static inline uint64_t histogram_percentile(const struct histogram *histogram, double share)
 {
     uint64_t wanted = (uint64_t)(share * (double)histogram->count + 0.5);

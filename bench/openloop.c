@@ -1,18 +1,20 @@
 /* openloop: HTTP/1.1 requests at a constant rate, whatever the answers do.
  *
- * Request k is due at start + k / rate. Its latency counts from that moment, not from when a connection
- * was free to carry it: a server that stalls for 100 ms is charged with everything that fell due in
- * these 100 ms ("coordinated omission" is left out of nothing). What never got a connection before the
- * end is reported as unsent. With --rate 0 the loop is closed: each connection sends its next request
- * when it has its answer, and latency counts from there.
+ * Request k is due at start + k / rate. Its latency counts from that moment, not from when a
+ * connection was free to carry it: a server that stalls for 100 ms is charged with everything that
+ * fell due in these 100 ms ("coordinated omission" is left out of nothing). What never got a
+ * connection before the end is reported as unsent. With --rate 0 the loop is closed: each
+ * connection sends its next request when it has its answer, and latency counts from there.
  *
- * The requests are raw bytes from a file, taken in order and from the top again: records of a decimal
- * length, a newline, that many bytes. The same file feeds wrk (wrk.lua).
+ * The requests are raw bytes from a file, taken in order and from the top again: records of a
+ * decimal length, a newline, that many bytes. The same file feeds wrk (wrk.lua).
  *
  * One thread, one epoll. Prints one line of JSON. Exit: 0, also when answers were errors (they are
  * counted), 1 when the run could not be done, 2 for wrong arguments. */
 #include "bench/answer.h"
 #include "bench/histogram.h"
+#include "tenants/base/clock.h"
+#include "tenants/base/mem.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -30,13 +32,12 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define CONNECTIONS_MAX 512
 #define ANSWER_BYTES_MAX (256 * 1024)
 #define REQUESTS_MAX (1u << 20)
-#define DRAIN_NS 2000000000ull
+#define DRAIN_NS (2 * NS_PER_S)
 
 struct request {
     const char *bytes;
@@ -99,25 +100,6 @@ static _Noreturn void die(const char *format, ...)
     exit(1);
 }
 
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
-}
-
-/* Zeroed memory that lives as long as the process. */
-static void *pages(size_t len)
-{
-    void *memory =
-        mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-    if (memory == MAP_FAILED)
-        die("no memory for %zu bytes", len);
-    return memory;
-}
-
 static void requests_load(struct driver *driver)
 {
     const char *path = driver->options.requests;
@@ -134,7 +116,7 @@ static void requests_load(struct driver *driver)
         die("%s: %s", path, strerror(errno));
     close(fd);
     end = at + info.st_size;
-    driver->requests = pages(REQUESTS_MAX * sizeof(struct request));
+    driver->requests = mem_zalloc(REQUESTS_MAX * sizeof(struct request));
     while (at < end && driver->requests_len < REQUESTS_MAX) {
         char *eol;
         size_t len = strtoul(at, &eol, 10);
@@ -253,7 +235,7 @@ static void on_readable(struct driver *driver, int index)
     connection->len += (size_t)got;
     switch (answer_scan(&connection->answer, connection->buffer, connection->len)) {
     case ANSWER_DONE:
-        on_answer(driver, index, now_ns());
+        on_answer(driver, index, clock_now_ns());
         break;
     case ANSWER_MORE:
         if (connection->len == sizeof(connection->buffer))
@@ -292,7 +274,7 @@ static void run(struct driver *driver)
     struct epoll_event events[CONNECTIONS_MAX];
 
     for (;;) {
-        uint64_t now = now_ns();
+        uint64_t now = clock_now_ns();
         bool more = send_due(driver, now);
         uint64_t wake = driver->end_ns + DRAIN_NS;
         struct timespec timeout;
@@ -302,10 +284,10 @@ static void run(struct driver *driver)
             return;
         if (more && driver->idle >= 0)
             wake = due_ns(driver);
-        now = now_ns();
+        now = clock_now_ns();
         wake = wake > now ? wake - now : 0;
-        timeout.tv_sec = (time_t)(wake / 1000000000ull);
-        timeout.tv_nsec = (long)(wake % 1000000000ull);
+        timeout.tv_sec = (time_t)(wake / NS_PER_S);
+        timeout.tv_nsec = (long)(wake % NS_PER_S);
         got = epoll_pwait2(driver->epoll, events, CONNECTIONS_MAX, &timeout, NULL);
         if (got < 0 && errno != EINTR)
             die("epoll_pwait2: %s", strerror(errno));
@@ -326,7 +308,7 @@ static uint64_t unsent(const struct driver *driver)
 static void report(const struct driver *driver)
 {
     const struct histogram *latency = &driver->latency;
-    uint64_t until = driver->last_ns > driver->count_from_ns ? driver->last_ns : now_ns();
+    uint64_t until = driver->last_ns > driver->count_from_ns ? driver->last_ns : clock_now_ns();
     double seconds = (double)(until - driver->count_from_ns) / 1e9;
 
     printf("{\"answered\":%" PRIu64 ",\"not_2xx\":%" PRIu64 ",\"unexpected\":%" PRIu64
@@ -387,16 +369,34 @@ static void options_parse(int argc, char **argv, struct options *ret_options)
 
     while ((name = getopt_long(argc, argv, "", names, NULL)) != -1) {
         switch (name) {
-        case 't': address_parse(optarg, &options.address); break;
-        case 'f': options.requests = optarg; break;
-        case 'r': options.rate = strtod(optarg, NULL); break;
-        case 'c': options.connections = (int)strtol(optarg, NULL, 10); break;
-        case 's': options.seconds = strtod(optarg, NULL); break;
-        case 'w': options.warmup_seconds = strtod(optarg, NULL); break;
-        case 'n': options.count = strtoull(optarg, NULL, 10); break;
-        case 'e': options.expect = optarg; break;
-        case 'h': usage(0);
-        default: usage(2);
+        case 't':
+            address_parse(optarg, &options.address);
+            break;
+        case 'f':
+            options.requests = optarg;
+            break;
+        case 'r':
+            options.rate = strtod(optarg, NULL);
+            break;
+        case 'c':
+            options.connections = (int)strtol(optarg, NULL, 10);
+            break;
+        case 's':
+            options.seconds = strtod(optarg, NULL);
+            break;
+        case 'w':
+            options.warmup_seconds = strtod(optarg, NULL);
+            break;
+        case 'n':
+            options.count = strtoull(optarg, NULL, 10);
+            break;
+        case 'e':
+            options.expect = optarg;
+            break;
+        case 'h':
+            usage(0);
+        default:
+            usage(2);
         }
     }
     if (optind != argc || !options.requests || options.address.sin_port == 0 ||
@@ -413,7 +413,7 @@ int main(int argc, char **argv)
     options_parse(argc, argv, &driver.options);
     requests_load(&driver);
     driver.epoll = epoll_create1(EPOLL_CLOEXEC);
-    driver.connections = pages((size_t)options->connections * sizeof(struct connection));
+    driver.connections = mem_zalloc((size_t)options->connections * sizeof(struct connection));
     driver.idle = -1;
     for (int i = options->connections - 1; i >= 0; i--) {
         connection_open(&driver, i);
@@ -421,7 +421,7 @@ int main(int argc, char **argv)
     }
     /* The default slack of 50 us would be seen in every latency. */
     prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
-    driver.start_ns = now_ns();
+    driver.start_ns = clock_now_ns();
     driver.count_from_ns = driver.start_ns + (uint64_t)(options->warmup_seconds * 1e9);
     driver.end_ns = driver.count_from_ns + (uint64_t)(options->seconds * 1e9);
     run(&driver);

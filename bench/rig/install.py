@@ -26,7 +26,7 @@ def which(command):
 
 
 def packages(targets, may_install):
-    """Installs the Debian packages whose commands are missing."""
+    """Installs the Debian packages whose commands are missing, as deploy/run does its own."""
     wanted = dict(TOOLS)
     for target in targets:
         wanted.update(TARGET_TOOLS.get(target, {}))
@@ -35,12 +35,10 @@ def packages(targets, may_install):
         return
     if not may_install:
         raise Failed("missing, and --no-install was given: apt-get install " + " ".join(missing))
-    sudo = [] if os.geteuid() == 0 else ["sudo"]
-    print("installing " + " ".join(missing), file=sys.stderr)
-    apt = sudo + ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]
-    for step in (["update"], ["install", "-y", "--no-install-recommends"] + missing):
-        if subprocess.run(apt + step, stdout=subprocess.DEVNULL, check=False).returncode != 0:
-            raise Failed("apt-get " + " ".join(step) + " failed")
+    script = '. deploy/packages.sh && packages_install "$@"'
+    if subprocess.run(["bash", "-c", script, "bash"] + missing, cwd=os.path.dirname(HERE),
+                      check=False).returncode != 0:
+        raise Failed("Debian packages are missing: " + " ".join(missing))
 
 
 def _first_error(text):

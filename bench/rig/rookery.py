@@ -57,14 +57,18 @@ class Rookery(Target):
         text = "" if body is None else json.dumps(body)
         return json.loads(self.send(method, path, "127.0.0.1", headers, text))
 
+    def create_tenant(self, tenant):
+        """A tenant with a database `main` and an owner's token."""
+        name = tenant_name(tenant)
+        self.admin("POST", "/v1/admin/tenants", {"slug": name})
+        self.admin("POST", "/v1/databases", {"slug": "main"}, name)
+        token = self.admin("POST", f"/v1/admin/tenants/{name}/tokens",
+                           {"name": "bench", "role": "owner"})
+        self.tokens[tenant] = token["data"]["token"]
+
     def create(self):
         for tenant in [SOLO] + list(range(work.TENANTS)):
-            name = tenant_name(tenant)
-            self.admin("POST", "/v1/admin/tenants", {"slug": name})
-            self.admin("POST", "/v1/databases", {"slug": "main"}, name)
-            token = self.admin("POST", f"/v1/admin/tenants/{name}/tokens",
-                               {"name": "bench", "role": "owner"})
-            self.tokens[tenant] = token["data"]["token"]
+            self.create_tenant(tenant)
         self.admin("POST", "/v1/admin/tenants", {"slug": "bulk"})
         databases = [{"slug": f"d{number:04d}"} for number in range(work.TENANTS)]
         begin = time.monotonic()
