@@ -43,9 +43,10 @@ def _open_loop(results, target, cell):
 
 
 def rate_table(results, rookery="rookery"):
+    h2load = any(cell.startswith("h2load-") for cells in results.values() for cell in cells)
     lines = ["| work, 32 connections | server | requests/s | Rookery is | CPU µs/request | p99 ms "
-             "| p99.9 ms at 70 % | answer B |",
-             "|---|---|---:|---:|---:|---:|---:|---:|"]
+             "| p99.9 ms at 70 % |" + (" by h2load |" if h2load else "") + " answer B |",
+             "|---|---|---:|---:|---:|---:|---:|---:|" + ("---:|" if h2load else "")]
     for cell, title in CELLS.items():
         for target in results:
             if cell not in results[target]:
@@ -58,6 +59,7 @@ def rate_table(results, rookery="rookery"):
                 number(median(results, target, cell, "cpu_us"), 1),
                 milliseconds(median(results, target, cell, "p99_us")),
                 _open_loop(results, target, cell),
+                *([milliseconds(median(results, target, "h2load-" + cell, "p999_us"))] if h2load else []),
                 number(median(results, target, cell, "answer_bytes"))]) + " |")
             title = ""
     return lines

@@ -229,6 +229,8 @@ class Redis(Target):
     many = False
 
     def command(self):
+        # Each round from nothing: it answers LOADING while it reads an old file.
+        clean(os.path.join(self.folder, "appendonlydir"))
         return ["redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--dir", self.folder,
                 "--appendonly", "yes", "--appendfsync", "always", "--save", "",
                 "--auto-aof-rewrite-percentage", "0"]
