@@ -51,15 +51,16 @@ def h2load(port, request, *, connections=32, rate=0.0, seconds=3.0):
     waited for a free connection is not in them; openloop's are the ones to read."""
     head, _, body = request.partition(b"\r\n\r\n")
     lines = head.decode().split("\r\n")
-    headers = [line for line in lines[1:] if not line.lower().startswith(("host:", "content-length:"))]
+    headers = [line for line in lines[1:]
+               if not line.lower().startswith(("host:", "content-length:"))]
     host = next(line[6:] for line in lines if line.lower().startswith("host:"))
     with tempfile.TemporaryDirectory() as folder:
         log, data = os.path.join(folder, "log"), os.path.join(folder, "body")
         with open(data, "wb") as file:
             file.write(body)
         command = ["h2load", "--h1", f"--rps={max(1, round(rate / connections))}", "-c",
-                   str(connections), "-D", str(max(1, round(seconds))), "--warm-up-time=1", "-d", data,
-                   f"--log-file={log}", f"--connect-to=127.0.0.1:{port}"]
+                   str(connections), "-D", str(max(1, round(seconds))), "--warm-up-time=1", "-d",
+                   data, f"--log-file={log}", f"--connect-to=127.0.0.1:{port}"]
         for line in headers:
             command += ["-H", line]
         path = lines[0].split()[1]

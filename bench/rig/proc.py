@@ -63,7 +63,8 @@ class Process:
 
     def check_alive(self):
         if self.popen.poll() is not None:
-            raise Failed(f"{self.name} ended with status {self.popen.returncode}: {self.log_tail()}")
+            status = self.popen.returncode
+            raise Failed(f"{self.name} ended with status {status}: {self.log_tail()}")
 
     def log_tail(self):
         with open(self.log_path, encoding="utf-8", errors="replace") as file:

@@ -25,7 +25,8 @@ class Rookery(Target):
         self.tokens = {}
 
     def command(self):
-        return [self.binary, "--data", self.data, "--listen", f"127.0.0.1:{self.port}"] + self.options
+        return [self.binary, "--data", self.data, "--listen", f"127.0.0.1:{self.port}"] + \
+            self.options
 
     def start(self, trace=False, options=()):
         self.port = free_port()

@@ -1,4 +1,5 @@
-"""The peers under test. Each says how it is started, filled, asked, and what a good answer has in it.
+"""The peers under test. Each says how it is started, filled, asked, and what a good answer has in
+it.
 
 A tenant is named by its number, or SOLO for the one tenant of the one-tenant rows. All are filled by
 the same SQL with the same rows; only the text column's length differs, so that every point SELECT's
@@ -231,8 +232,8 @@ class Redis(Target):
     def command(self):
         # Each round from nothing: it answers LOADING while it reads an old file.
         clean(os.path.join(self.folder, "appendonlydir"))
-        return ["redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--dir", self.folder,
-                "--appendonly", "yes", "--appendfsync", "always", "--save", "",
+        return ["redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--dir",
+                self.folder, "--appendonly", "yes", "--appendfsync", "always", "--save", "",
                 "--auto-aof-rewrite-percentage", "0"]
 
     def create(self):

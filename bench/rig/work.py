@@ -44,7 +44,7 @@ def raw_request(path, host, headers, body):
 
 
 def write_requests(path, requests):
-    """The format that wrk.lua and openloop read: length, newline, bytes. 0600: tokens are inside."""
+    """The format that wrk.lua and openloop read: length, newline, bytes. Private: it has tokens."""
     with open(path, "wb", opener=private) as file:
         for request in requests:
             file.write(b"%d\n%s" % (len(request), request))
