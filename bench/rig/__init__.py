@@ -1,0 +1,1 @@
+"""What bench/compare and bench/neighbour are made of."""
