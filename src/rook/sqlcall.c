@@ -1,0 +1,64 @@
+#include "src/rook/sqlcall.h"
+
+static const char *route(struct client *client, const struct target *target, const char *leaf)
+{
+    return arena_printf(&client->arena, "%s/%s", target->path, leaf);
+}
+
+static json_t *statement_body(const struct statement *statement)
+{
+    json_t *sql = json_stringn(statement->sql.ptr, statement->sql.len);
+
+    return sql != NULL ? json_pack("{s:o}", "sql", sql) : NULL;
+}
+
+static int not_utf8(const struct statement *statement)
+{
+    return statement->line > 0
+               ? report(EXIT_USAGE, "the statement at line %u is not UTF-8", statement->line)
+               : report(EXIT_USAGE, "the statement is not UTF-8");
+}
+
+int sql_query(struct client *client, const struct target *target,
+    const struct statement *statement, json_t *params, struct answer *ret_answer)
+{
+    json_t *body = statement_body(statement);
+
+    if (body == NULL) {
+        json_decref(params);
+        return not_utf8(statement);
+    }
+    if (params != NULL)
+        (void)json_object_set_new(body, "params", params);
+    return client_call(client, "POST", route(client, target, "query"), body, statement, 1,
+        ret_answer);
+}
+
+int sql_transaction(struct client *client, const struct target *target,
+    const struct statement *statements, size_t count, struct answer *ret_answer)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < count; i++) {
+        json_t *one = statement_body(&statements[i]);
+        if (one == NULL) {
+            json_decref(list);
+            return not_utf8(&statements[i]);
+        }
+        (void)json_array_append_new(list, one);
+    }
+    return client_call(client, "POST", route(client, target, "batch"),
+        json_pack("{s:o, s:b}", "statements", list, "transaction", 1), statements, count,
+        ret_answer);
+}
+
+void sql_show(const struct client *client, const json_t *result)
+{
+    bool has_columns = json_array_size(json_object_get(result, "columns")) > 0;
+    int64_t changes = json_int(result, "changes", json_int(result, "rowsWritten", 0));
+
+    if (has_columns || !show_is_for_people(&client->show))
+        show_result(&client->show, result);
+    if (!has_columns && (changes > 0 || json_object_get(result, "changes") != NULL))
+        note(client->quiet, "%lld row%s changed", (long long)changes, changes == 1 ? "" : "s");
+}
