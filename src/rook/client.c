@@ -253,6 +253,14 @@ static int split_name(struct client *client, const char *name, struct target *re
     return 0;
 }
 
+static void set_paths(struct client *client, struct target *target)
+{
+    target->query_path =
+        client_path(client, "/v1/db", target->tenant, target->database, "query", NULL);
+    target->batch_path =
+        client_path(client, "/v1/db", target->tenant, target->database, "batch", NULL);
+}
+
 int client_target(struct client *client, const char *name, struct target *ret_target)
 {
     int status = split_name(client, name, ret_target);
@@ -260,8 +268,7 @@ int client_target(struct client *client, const char *name, struct target *ret_ta
     if (status == 0 && ret_target->tenant == NULL)
         status = default_tenant(client, &ret_target->tenant);
     if (status == 0)
-        ret_target->path =
-            client_path(client, "/v1/db", ret_target->tenant, ret_target->database, NULL);
+        set_paths(client, ret_target);
     return status;
 }
 
@@ -294,7 +301,6 @@ int client_use_target(struct client *client, const char *name, struct target *re
     if (status == 0)
         status = client_use_tenant(client, ret_target->tenant, &ret_target->tenant);
     if (status == 0)
-        ret_target->path =
-            client_path(client, "/v1/db", ret_target->tenant, ret_target->database, NULL);
+        set_paths(client, ret_target);
     return status;
 }

@@ -67,9 +67,10 @@ bool client_is_operator(const json_t *me);
 
 /* A database as named on the command line: tenant/database[@branch], or database alone. */
 struct target {
-    const char *tenant;   /* arena */
-    const char *database; /* arena */
-    const char *path;     /* arena: "/v1/db/tenant/database" */
+    const char *tenant; /* all in the arena */
+    const char *database;
+    const char *query_path; /* /v1/db/tenant/database/query */
+    const char *batch_path;
 };
 
 /* For routes with the tenant in their path. */

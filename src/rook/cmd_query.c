@@ -56,6 +56,16 @@ static int read_params(const struct args *args, size_t first, json_t **ret_param
     return 0;
 }
 
+/* A write prints no rows: say what it did. */
+static void print_remark(const struct client *client, const json_t *result)
+{
+    struct buf remark = {0};
+
+    sql_remark(&remark, result);
+    note(client->quiet, "%.*s", STR_ARGS(buf_view(&remark)));
+    buf_fini(&remark);
+}
+
 int cmd_query(struct client *client, const struct args *args)
 {
     struct buf sql = {.limit_bytes = SQL_FILE_MAX_BYTES};
@@ -74,8 +84,11 @@ int cmd_query(struct client *client, const struct args *args)
         status = sql_query(client, &target, &statement, params, &answer);
         params = NULL;
     }
-    if (status == 0)
+    if (status == 0) {
         sql_show(client, answer.data);
+        if (json_array_size(json_object_get(answer.data, "columns")) == 0)
+            print_remark(client, answer.data);
+    }
     json_decref(params);
     answer_fini(&answer);
     buf_fini(&sql);

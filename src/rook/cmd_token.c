@@ -1,6 +1,5 @@
 /* token …: of the token's own tenant, or, with an operator's token, of the one that is named. */
 #include "src/rook/commands.h"
-#include "tenants/base/mem.h"
 
 static const struct show_column columns[] = {
     {"id", "ID", SHOW_PLAIN},
@@ -133,7 +132,7 @@ int cmd_token_create(struct client *client, const struct args *args)
     struct answer answer = {0};
     const char *path = NULL;
     const char *token;
-    json_t *body;
+    json_t *body = NULL;
     int status = token_body(args, &body);
 
     if (status != 0)

@@ -10,6 +10,12 @@
 #define COLUMNS_OTHERWISE 120 /* when stderr is no terminal */
 
 static bool as_json;
+static bool muted;
+
+void report_mute(bool on)
+{
+    muted = on;
+}
 
 void report_as_json(void)
 {
@@ -20,7 +26,8 @@ static void put_line(struct buf *text)
 {
     buf_char(text, '\n');
     (void)fflush(stdout); /* so that data and talk keep their order on a terminal */
-    (void)fwrite(text->bytes, 1, text->len, stderr);
+    if (!muted)
+        (void)fwrite(text->bytes, 1, text->len, stderr);
     buf_fini(text);
 }
 

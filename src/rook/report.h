@@ -32,6 +32,10 @@ struct statement {
 /* Errors as JSON from now on. */
 void report_as_json(void);
 
+/* While muted nothing is printed; statuses are returned as ever. For calls that may fail, such as
+ * those behind the Tab key. */
+void report_mute(bool on);
+
 /* Prints "rook: …" and returns `status`, so that `return report(…)` reads well. */
 int report(enum exit_status status, const char *format, ...) PRINTF_LIKE(2, 3);
 /* The same for an error from below; the status follows from its code. */

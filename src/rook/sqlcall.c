@@ -1,10 +1,5 @@
 #include "src/rook/sqlcall.h"
 
-static const char *route(struct client *client, const struct target *target, const char *leaf)
-{
-    return arena_printf(&client->arena, "%s/%s", target->path, leaf);
-}
-
 static json_t *statement_body(const struct statement *statement)
 {
     json_t *sql = json_stringn(statement->sql.ptr, statement->sql.len);
@@ -30,7 +25,7 @@ int sql_query(struct client *client, const struct target *target,
     }
     if (params != NULL)
         (void)json_object_set_new(body, "params", params);
-    return client_call(client, "POST", route(client, target, "query"), body, statement, 1,
+    return client_call(client, "POST", target->query_path, body, statement, 1,
         ret_answer);
 }
 
@@ -47,18 +42,31 @@ int sql_transaction(struct client *client, const struct target *target,
         }
         (void)json_array_append_new(list, one);
     }
-    return client_call(client, "POST", route(client, target, "batch"),
+    return client_call(client, "POST", target->batch_path,
         json_pack("{s:o, s:b}", "statements", list, "transaction", 1), statements, count,
         ret_answer);
 }
 
+static bool has_columns(const json_t *result)
+{
+    return json_array_size(json_object_get(result, "columns")) > 0;
+}
+
 void sql_show(const struct client *client, const json_t *result)
 {
-    bool has_columns = json_array_size(json_object_get(result, "columns")) > 0;
+    if (has_columns(result) || !show_is_for_people(&client->show))
+        show_result(&client->show, result);
+}
+
+void sql_remark(struct buf *out, const json_t *result)
+{
+    int64_t rows = (int64_t)json_array_size(json_object_get(result, "rows"));
     int64_t changes = json_int(result, "changes", json_int(result, "rowsWritten", 0));
 
-    if (has_columns || !show_is_for_people(&client->show))
-        show_result(&client->show, result);
-    if (!has_columns && (changes > 0 || json_object_get(result, "changes") != NULL))
-        note(client->quiet, "%lld row%s changed", (long long)changes, changes == 1 ? "" : "s");
+    if (has_columns(result))
+        buf_printf(out, "%lld row%s", (long long)rows, rows == 1 ? "" : "s");
+    else if (changes > 0)
+        buf_printf(out, "%lld row%s changed", (long long)changes, changes == 1 ? "" : "s");
+    else
+        buf_literal(out, "done");
 }

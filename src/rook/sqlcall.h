@@ -16,7 +16,9 @@ int sql_query(struct client *client, const struct target *target,
 int sql_transaction(struct client *client, const struct target *target,
     const struct statement *statements, size_t count, struct answer *ret_answer) MUST_CHECK;
 
-/* Prints a result; for a write, says on stderr how many rows it changed. */
+/* Prints a result's rows, if it has columns; JSON formats print every result. */
 void sql_show(const struct client *client, const json_t *result);
+/* Appends "3 rows", "1 row changed" or "done". */
+void sql_remark(struct buf *out, const json_t *result);
 
 #endif
