@@ -234,7 +234,7 @@ static int parse_word(char **argv, int *at, bool *options_ended, struct args *ar
     return 0;
 }
 
-/* Counts the words of "A [B] [C...]". */
+/* Counts the words of "A [B] [C...]" and "A B...". */
 static int check_word_count(const struct args *args, struct err *ret_err)
 {
     struct str rest = str_from(args->command->args);
@@ -243,10 +243,13 @@ static int check_word_count(const struct args *args, struct err *ret_err)
 
     while (rest.len > 0) {
         struct str word = str_split(&rest, ' ');
-        least += word.ptr[0] != '[';
-        most = word.len > 4 && memcmp(word.ptr + word.len - 4, "...]", 4) == 0 ? SIZE_MAX
-               : most == SIZE_MAX                                             ? SIZE_MAX
-                                                                              : most + 1;
+        bool optional = word.ptr[0] == '[';
+        struct str end = str_make(word.ptr + word.len - (optional ? 1 : 0), 0);
+
+        least += !optional;
+        most += 1;
+        if (end.ptr - word.ptr > 3 && memcmp(end.ptr - 3, "...", 3) == 0)
+            most = SIZE_MAX / 2;
     }
     if (args->word_count >= least && args->word_count <= most)
         return 0;
@@ -351,12 +354,19 @@ static void print_options(FILE *out, const char *title, const struct option_spec
 
 static void print_commands(FILE *out, const char *group)
 {
+    const char *last = NULL;
+
     for (const struct command *c = command_table; c->name != NULL; c++) {
         char left[96];
         if (group != NULL && !in_group(c, group))
             continue;
+        /* A group stands apart from what is around it. */
+        if (group == NULL && last != NULL && strchr(last, ' ') != NULL &&
+            strncmp(last, c->name, strcspn(last, " ") + 1) != 0)
+            (void)fputc('\n', out);
+        last = c->name;
         (void)snprintf(left, sizeof(left), "%s %s", c->name, c->args);
-        (void)fprintf(out, "  %-32s  %s\n", left, c->summary);
+        (void)fprintf(out, "  %-36s  %s\n", left, c->summary);
     }
 }
 
@@ -381,9 +391,10 @@ bool command_help(FILE *out, const char *name)
         (void)fprintf(out, "\nrook help %s COMMAND says more.\n", name);
         return true;
     }
-    (void)fprintf(out, "usage: rook %s%s%s%s\n\n%s.\n", command->name,
+    (void)fprintf(out, "usage: rook %s%s%s%s\n\n%c%s.\n", command->name,
         command->args[0] != '\0' ? " " : "", command->args,
-        command->options != NULL ? " [OPTIONS]" : "", command->summary);
+        command->options != NULL ? " [OPTIONS]" : "", command->summary[0] & ~0x20,
+        command->summary + 1);
     if (command->details != NULL)
         (void)fprintf(out, "\n%s", command->details);
     if (command->options != NULL)

@@ -26,7 +26,7 @@ struct option_spec {
 
 struct command {
     const char *name;    /* "db create"; NULL ends the table */
-    const char *args;    /* "DATABASE [SQL] [PARAMETER...]": brackets may be left out */
+    const char *args;    /* "DATABASE [SQL] KEY=VALUE...": [may be left out], may be more... */
     const char *summary; /* one line */
     const char *details; /* lines of `rook help COMMAND`; NULL: none */
     const struct option_spec *options; /* its own; NULL: none */

@@ -180,6 +180,13 @@ static void result_line(const struct show *show, const json_t *result)
     }
 }
 
+static enum table_align align_of(const json_t *value)
+{
+    if (value == NULL || json_is_null(value))
+        return TABLE_AS_COLUMN;
+    return value_is_number(value) ? TABLE_RIGHT : TABLE_LEFT;
+}
+
 static struct table *result_table(const struct show *show, const json_t *result)
 {
     size_t columns = result_columns(result);
@@ -195,8 +202,7 @@ static struct table *result_table(const struct show *show, const json_t *result)
             struct buf text = {0};
 
             value_write(&text, value, VALUE_SHOWN, show->null_text);
-            table_cell(
-                table, buf_view(&text), value_is_number(value) ? TABLE_RIGHT : TABLE_LEFT);
+            table_cell(table, buf_view(&text), align_of(value));
             buf_fini(&text);
         }
     }
@@ -364,8 +370,7 @@ static void list_table(
             struct buf text = {0};
 
             write_member(show, &text, value, columns[c].kind);
-            table_cell(
-                table, buf_view(&text), value_is_number(value) ? TABLE_RIGHT : TABLE_LEFT);
+            table_cell(table, buf_view(&text), align_of(value));
             buf_fini(&text);
         }
     }

@@ -15,6 +15,7 @@ struct table {
     size_t columns;
     struct cell *heads; /* owned, `columns` of them */
     size_t *widths;     /* owned, likewise */
+    enum table_align *column_aligns; /* owned, likewise: RIGHT until a cell is LEFT */
     struct buf text;    /* of all cells, escaped */
     struct cell *cells; /* owned */
     size_t cell_count;
@@ -42,6 +43,7 @@ struct table *table_new(size_t columns)
     table->columns = columns;
     table->heads = mem_zalloc((columns + 1) * sizeof(*table->heads));
     table->widths = mem_zalloc((columns + 1) * sizeof(*table->widths));
+    table->column_aligns = mem_zalloc((columns + 1) * sizeof(*table->column_aligns));
     buf_init(&table->text, 0);
     return table;
 }
@@ -52,6 +54,7 @@ void table_free(struct table *table)
         return;
     buf_fini(&table->text);
     mem_free(table->cells);
+    mem_free(table->column_aligns);
     mem_free(table->widths);
     mem_free(table->heads);
     mem_free(table);
@@ -72,7 +75,7 @@ static struct cell add_text(
 void table_head(struct table *table, size_t column, struct str text)
 {
     CHECK(column < table->columns);
-    table->heads[column] = add_text(table, column, text, TABLE_LEFT);
+    table->heads[column] = add_text(table, column, text, TABLE_AS_COLUMN);
 }
 
 void table_cell(struct table *table, struct str text, enum table_align align)
@@ -86,11 +89,8 @@ void table_cell(struct table *table, struct str text, enum table_align align)
     }
     column = table->cell_count % table->columns;
     table->cells[table->cell_count++] = add_text(table, column, text, align);
-    /* A heading stands over its numbers, when they all are. */
-    if (text.len > 0 && align == TABLE_LEFT)
-        table->heads[column].align = TABLE_LEFT;
-    else if (text.len > 0 && table->cell_count <= table->columns)
-        table->heads[column].align = TABLE_RIGHT;
+    if (align == TABLE_LEFT || table->column_aligns[column] == TABLE_AS_COLUMN)
+        table->column_aligns[column] = align;
 }
 
 size_t table_columns(const struct table *table, enum table_style style)
@@ -116,13 +116,15 @@ static void print_row(
     for (size_t i = 0; i < table->columns; i++) {
         const struct cell *cell = &cells[i];
         size_t pad = table->widths[i] - cell->width;
+        bool right = cell->align == TABLE_RIGHT ||
+                     (cell->align == TABLE_AS_COLUMN && table->column_aligns[i] == TABLE_RIGHT);
 
         if (i > 0)
             (void)fputs(lines->between, out);
-        if (cell->align == TABLE_RIGHT)
+        if (right)
             repeat(out, " ", pad);
         (void)fwrite(table->text.bytes + cell->at, 1, cell->len, out);
-        if (cell->align == TABLE_LEFT && i + 1 < table->columns)
+        if (!right && i + 1 < table->columns)
             repeat(out, " ", pad);
     }
     (void)fputc('\n', out);

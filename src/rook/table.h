@@ -16,6 +16,7 @@
 struct table;
 
 enum table_align {
+    TABLE_AS_COLUMN, /* right where the column's other cells are, else left: NULL */
     TABLE_LEFT,
     TABLE_RIGHT,
 };
@@ -30,7 +31,7 @@ enum table_style {
 struct table *table_new(size_t columns) MUST_CHECK;
 void table_free(struct table *table);
 
-/* Sets the heading of a column; call before its cells. */
+/* Sets the heading of a column: on the right where all its cells are. */
 void table_head(struct table *table, size_t column, struct str text);
 /* Appends the next cell, row by row. Line breaks, tabs and what a terminal would obey are
  * escaped. */
