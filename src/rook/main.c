@@ -60,24 +60,6 @@ static int apply_global_options(struct client *client, const struct args *args)
     return 0;
 }
 
-int cmd_help(struct client *client, const struct args *args)
-{
-    struct buf name = {0};
-    bool found = true;
-
-    for (size_t i = 0; i < args->word_count; i++)
-        buf_printf(&name, "%s%s", i > 0 ? " " : "", args->words[i]);
-    buf_char(&name, '\0');
-    if (args->word_count == 0)
-        command_help_all(client->show.out);
-    else
-        found = command_help(client->show.out, name.bytes);
-    if (!found)
-        (void)report(EXIT_USAGE, "there is no command '%s'; see rook --help", name.bytes);
-    buf_fini(&name);
-    return found ? EXIT_OK : EXIT_USAGE;
-}
-
 static int run(struct client *client, const struct args *args)
 {
     int status;

@@ -232,10 +232,10 @@ bool sql_flatten(const char *sql, size_t len, char *out)
 
     for (size_t at = 0; at < len;) {
         struct lexeme lexeme = next_lexeme(sql, len, at);
-        bool comment = sql[at] == '-' && lexeme.token == TOKEN_BLANK;
+        bool comment = sql[at] == '-';
         bool breaks = memchr(sql + at, '\n', lexeme.end - at) != NULL;
 
-        if (lexeme.token == TOKEN_BLANK && (comment || breaks)) {
+        if (lexeme.token == TOKEN_BLANK && (comment || breaks || is_blank(sql[at]))) {
             if (used > 0 && out[used - 1] != ' ')
                 out[used++] = ' ';
         } else if (breaks) {
