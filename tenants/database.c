@@ -1,5 +1,6 @@
 #include "tenants/database.h"
 
+#include "tenants/actor.h"
 #include "tenants/base/check.h"
 #include "tenants/base/mem.h"
 #include "tenants/rate.h"
@@ -40,6 +41,7 @@ void database_unref(struct database *database)
     CHECK(before > 0);
     if (before > 1)
         return;
+    actor_unref(atomic_load(&database->actor));
     rate_bucket_unref(database->tenant_rate);
     usage_unref(database->usage);
     mem_free(database);

@@ -35,8 +35,7 @@ static const struct {
     {"a trigger", "create trigger t after insert on a begin select 1; select 2; end; select 3;",
         "create trigger t after insert on a begin select 1; select 2; end;|select 3;", SQL_NOTHING,
         SQL_OPEN_NONE},
-    {"a trigger with CASE",
-        "CREATE TEMP TRIGGER t BEGIN SELECT CASE WHEN 1 THEN 2 END; END;",
+    {"a trigger with CASE", "CREATE TEMP TRIGGER t BEGIN SELECT CASE WHEN 1 THEN 2 END; END;",
         "CREATE TEMP TRIGGER t BEGIN SELECT CASE WHEN 1 THEN 2 END; END;", SQL_NOTHING,
         SQL_OPEN_NONE},
     {"comments inside a trigger",
@@ -48,8 +47,7 @@ static const struct {
         "explain query plan create trigger t begin select 1; end;", SQL_NOTHING, SQL_OPEN_NONE},
     {"a table called trigger", "create table trigger_a (end); select 1;",
         "create table trigger_a (end);|select 1;", SQL_NOTHING, SQL_OPEN_NONE},
-    {"begin and end", "begin; select 1; end;", "begin;|select 1;|end;", SQL_NOTHING,
-        SQL_OPEN_NONE},
+    {"begin and end", "begin; select 1; end;", "begin;|select 1;|end;", SQL_NOTHING, SQL_OPEN_NONE},
     {"what is no SQL", "?%!; \x80\xff;", "?%!;|\x80\xff;", SQL_NOTHING, SQL_OPEN_NONE},
 };
 

@@ -108,7 +108,10 @@ static void test_escapes(void)
         {"combining", "e\xcc\x81", "e\xcc\x81", 1},
         {"a line break and a tab", "a\nb\tc\r", "a\\nb\\tc\\r", 9},
         {"an escape sequence", "\x1b[31m", "\\x1b[31m", 8},
-        {"C1 controls", "\xc2\x9b" "31m", "\\u009b31m", 9},
+        {"C1 controls",
+            "\xc2\x9b"
+            "31m",
+            "\\u009b31m", 9},
         {"delete", "\x7f", "\\x7f", 4},
         {"right-to-left override", "\xe2\x80\xae", "\\u202e", 6},
         {"zero width joiner of an emoji", "\xe2\x80\x8d", "\xe2\x80\x8d", 0},
