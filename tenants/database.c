@@ -1,10 +1,16 @@
 #include "tenants/database.h"
 
-#include "tenants/actor.h"
 #include "tenants/base/check.h"
 #include "tenants/base/mem.h"
 #include "tenants/rate.h"
 #include "tenants/usage.h"
+
+static _Atomic(void (*)(struct actor *)) release_actor;
+
+void database_on_release(void (*release)(struct actor *actor))
+{
+    atomic_store(&release_actor, release);
+}
 
 struct database *database_new(const struct database *from)
 {
@@ -33,6 +39,7 @@ struct database *database_ref(struct database *database)
 
 void database_unref(struct database *database)
 {
+    struct actor *actor;
     uint32_t before;
 
     if (database == NULL)
@@ -41,7 +48,9 @@ void database_unref(struct database *database)
     CHECK(before > 0);
     if (before > 1)
         return;
-    actor_unref(atomic_load(&database->actor));
+    actor = atomic_load(&database->actor);
+    if (actor != NULL && atomic_load(&release_actor) != NULL)
+        atomic_load (&release_actor)(actor);
     rate_bucket_unref(database->tenant_rate);
     usage_unref(database->usage);
     mem_free(database);

@@ -41,7 +41,8 @@ struct database {
                                         token: a token's own bucket takes from it already */
     struct usage *usage; /* owned reference; NULL for the catalogue. usage_add(), usage_set_size()
                             (tenants/usage.h) count what is done with it; both take NULL */
-    _Atomic(struct actor *) actor; /* the engine's: found once, then used without a look-up */
+    _Atomic(struct actor *) actor; /* the engine's, owned reference: found once, then used without
+                                      a look-up */
 };
 
 /* A copy of `from` in one block, slugs included, with one reference, the caller's. Takes over
@@ -50,6 +51,9 @@ struct database {
 struct database *database_new(const struct database *from) MUST_CHECK;
 struct database *database_ref(struct database *database);
 void database_unref(struct database *database); /* NULL is fine */
+/* The engine: how a reference in `actor` is given back with the last reference of an entry. Once,
+ * before the first look-up. */
+void database_on_release(void (*release)(struct actor *actor));
 
 /* The engine tells the catalogue: called once per process and database, on a worker, after the
  * folder of a RESERVED database was made and before its first write is acknowledged. `done` must be

@@ -64,6 +64,7 @@ int engine_new(
 
     if (account_install(ret_err) < 0 || vfs_register(ret_err) < 0)
         return -1;
+    database_on_release(actor_unref);
     engine = mem_zalloc(sizeof(*engine));
     engine->options = *options;
     scheduler_init(&engine->fast);
