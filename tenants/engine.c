@@ -67,6 +67,7 @@ int engine_new(
     database_on_release(actor_unref);
     engine = mem_zalloc(sizeof(*engine));
     engine->options = *options;
+    database_on_release(actor_unref);
     scheduler_init(&engine->fast);
     scheduler_init(&engine->slow);
     sync_pool_init(&engine->sync);
