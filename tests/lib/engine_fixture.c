@@ -1,5 +1,7 @@
 #include "tests/lib/engine_fixture.h"
 
+#include <poll.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
