@@ -19,6 +19,7 @@ struct connection;
 
 struct connection_options {
     const char *name; /* vfs_head_name() */
+    const char *vfs;  /* NULL: VFS_NAME; tests name another, and a path */
     bool foreign_keys;
     bool read_only;     /* query_only: read lanes */
     bool engine;        /* the catalogue's own: no guard for engine statements */
@@ -46,7 +47,12 @@ struct connection_context {
     bool stateless;
     bool engine;
     bool read_only;
+    /* On a loop: a statement that SQLite has to compile again (the schema changed) fails with
+     * SQLITE_AUTH instead, and connection_would_prepare() says so: run it on a worker. */
+    bool no_prepare;
 };
+/* `principal` NULL: no role and no scope limits, the guard's rules only. Until the first call:
+ * that, stateless. */
 void connection_set_context(
     struct connection *connection, const struct connection_context *context);
 
@@ -54,7 +60,8 @@ enum statement_class {
     STATEMENT_READ,
     STATEMENT_WRITE,
     STATEMENT_DDL,
-    STATEMENT_ALONE,       /* outside groups: ANALYZE, REINDEX, some pragmas */
+    STATEMENT_ALONE, /* outside groups: ANALYZE, REINDEX, PRAGMA foreign_keys=… (which SQLite
+                      * ignores inside a transaction), defer_foreign_keys=…, optimize */
     STATEMENT_TRANSACTION, /* BEGIN, COMMIT, END, ROLLBACK, SAVEPOINT, RELEASE */
 };
 
@@ -62,7 +69,7 @@ struct access_set;
 
 struct statement {
     struct sqlite3_stmt *sqlite; /* owned by the cache */
-    struct str sql;              /* the one statement's text, owned by the cache */
+    struct str sql;              /* the one statement's text, owned by the statement */
     enum statement_class class;
     bool loop_ok; /* read-only, no sorter or temp b-tree, only cheap functions, no virtual table */
     bool outgrew; /* set by lanes: went over the short step budget before; start slow */
@@ -77,9 +84,13 @@ struct statement {
 /* Finds the statement that starts `sql` in the cache, or compiles it (PREPARE_PERSISTENT), and
  * checks the context's principal against its access set. *ret_tail is what follows it; when only
  * blanks, comments and semicolons follow, its length is 0. A text without a statement gives 0 and
- * *ret_statement NULL. `cached_only`: -1 with code ERR_NONE when it is not in the cache.
+ * *ret_statement NULL. `cached_only`: -1 with code ERR_NONE when it is not in the cache, or when
+ * checking the principal would take a query; never compiles. The statement is busy until
+ * connection_release(). Setting pragmas take effect here already, as SQLite has it: a caller that
+ * only validates calls connection_reset() after.
  * Errors: ERR_SQL (parse, unknown table...: offset set), ERR_GUARD, ERR_ROLE_FORBIDS,
- * ERR_TABLE_SCOPE, ERR_TOO_LARGE, ERR_NOMEM (over the account: caller turns it into a budget). */
+ * ERR_TABLE_SCOPE, ERR_TOO_LARGE, ERR_NOMEM (over the account: caller turns it into a budget),
+ * ERR_BUSY, ERR_IO, ERR_CORRUPT (reading the schema). */
 int connection_prepare(struct connection *connection, struct str sql, bool cached_only,
     struct statement **ret_statement, struct str *ret_tail, struct err *ret_err) MUST_CHECK;
 /* After use: resets, clears bindings; drops statements that are not worth keeping. */
@@ -87,10 +98,13 @@ void connection_release(struct connection *connection, struct statement *stateme
 /* True when authorizer calls during steps refused something or changed an access set since prepare:
  * fills err with the refusal. Call after an SQLITE_AUTH from a step. */
 bool connection_refusal(struct connection *connection, struct err *ret_err);
-/* Drops all cached statements (hooks change, schema reset). */
+/* True (once) when a step failed with SQLITE_AUTH only because of `no_prepare`. */
+bool connection_would_prepare(struct connection *connection);
+/* Drops all cached statements (hooks change, schema reset); busy ones when they are released. */
 void connection_flush(struct connection *connection);
-/* Puts per-request state back: foreign_keys as opened, last_insert_rowid 0, no open statement, temp
- * schema empty. Used between requests on shared lanes. Cheap when nothing changed. */
+/* Puts per-request state back: foreign_keys as opened, other settings at their defaults,
+ * last_insert_rowid 0, no open statement (busy ones are released), temp schema empty. Used between
+ * requests on shared lanes. Cheap when nothing changed. -1: close the connection. */
 int connection_reset(struct connection *connection, struct err *ret_err) MUST_CHECK;
 /* Bytes of heap of this connection (pager cache, schema, statements). */
 uint64_t connection_memory(struct connection *connection);
