@@ -4,7 +4,7 @@
  *   data/db/<2 hex>/<family id>/MANIFEST      text, replaced whole, last line a CRC32C
  *                               base-<id>     a plain SQLite file, the bottom of every stack
  *                               h<head>       placeholder with a format line; locked while open
- *                               h<head>-wal   the head's WAL
+ *                               h<head>-wal   the head's WAL, empty when settled
  *
  * Today a family has one head over one base; more heads and packed layers are lines of the same
  * file. All calls do I/O: worker threads only. */
@@ -26,16 +26,25 @@ struct family_paths {
 /* 32 hex digits of fresh randomness. */
 void family_new_id(char out[ID_HEX_BYTES]);
 
-/* Makes the folder with MANIFEST, base and placeholder, every step synced, parents too. Idempotent:
- * a folder that is there and whole is fine; a half-made one (no MANIFEST) is made anew. */
+/* Makes the folder with MANIFEST, an empty base, placeholder and an empty WAL, every step synced,
+ * parents too: five syncs, and one more for the first family under each of the 256 folders.
+ * Idempotent: a folder that is there and whole is fine; a half-made one (no MANIFEST) is made anew.
+ * One caller per family at a time. Errors: ERR_IO; ERR_CORRUPT the folder is another's. */
 int family_create(const char *data_dir, const char *family_id, const char *head_id,
     struct err *ret_err) MUST_CHECK;
 /* Reads and checks the MANIFEST, finds the head's files. Files in the folder that the MANIFEST does
- * not name are removed after being logged. Errors: ERR_NOT_FOUND no folder, ERR_CORRUPT a damaged
- * or missing MANIFEST or a missing file: never guessed at. */
+ * not name are removed after being logged; only before the family's heads are open. Errors:
+ * ERR_NOT_FOUND no folder; ERR_CORRUPT a damaged or missing MANIFEST, a missing file (an empty WAL
+ * included: without it nobody knows whether it was empty), or a WAL or journal that another program
+ * left beside a base: never guessed at. */
 int family_locate(const char *data_dir, const char *family_id, const char *head_id,
     struct family_paths *ret_paths, struct err *ret_err) MUST_CHECK;
-/* Removes the folder and everything in it, MANIFEST first (renamed), folder synced. */
+/* Removes the folder and everything in it, MANIFEST first (renamed), folder synced, and its parent
+ * at the end. Idempotent; fine when there is no folder. */
 int family_remove(const char *data_dir, const char *family_id, struct err *ret_err) MUST_CHECK;
+
+/* Tests that replace a data directory under a running process: forgets which folders were synced.
+ */
+void family_forget_folders(void);
 
 #endif
