@@ -7,6 +7,9 @@
  * thread) encodes the answer -> exchange_finish() (any thread, once) -> src writes, logs, counts,
  * frees.
  *
+ * A streamed answer (may_stream): services->chunk() takes what is in request.sink->out so far; the
+ * head goes out with the first chunk; what remains at the end is in response.body, the last chunk.
+ *
  * Threads: the exchange has one owner at a time: its loop, then whoever runs the engine work it
  * started, then its loop again. exchange_on_loop() is the way back before the end.
  * Ownership: everything is in x->arena or owned by x; exchange_fini() ends it. When the client goes
@@ -111,6 +114,8 @@ struct exchange {
     void *owner;                         /* src's connection */
     uint64_t started_ns;
     atomic_bool client_gone;
+    bool may_stream;          /* set by the handler: the answer may leave in chunks while it grows;
+                                 response.status and content_type must be set before exchange_run() */
     bool wants_msgpack;       /* Accept */
     bool body_is_msgpack;     /* Content-Type */
     bool integers_as_strings; /* X-Rookery-Integers: string */
@@ -119,6 +124,9 @@ struct exchange {
 
 void exchange_init(struct exchange *x, const struct services *services);
 void exchange_fini(struct exchange *x);
+/* As fini and init, but keeps a block of the arena and the body's buffer: for the connection's next
+ * request. */
+void exchange_reset(struct exchange *x);
 /* http is filled. Routes, authenticates, resolves, and calls the handler or answers an error. */
 void exchange_begin(struct exchange *x) ON(loop_thread);
 /* Answers `err` in the dialect's shape and finishes. Any thread that owns x. */
@@ -129,7 +137,9 @@ void exchange_finish(struct exchange *x);
  * either way (here, before return, when it ran on the loop). kind, statements, sink, mode, done are
  * set by the handler; the rest (principal, arena, deadline, hint, chunk) here. */
 void exchange_run(struct exchange *x) ON(loop_thread);
-/* The status and Retry-After of a code when a dialect has no opinion of its own. */
+/* The status of a code when a dialect has no opinion of its own. */
 int exchange_status(const struct err *err);
+/* Seconds for Retry-After, 0 when it makes no sense. ERR_RATE_LIMITED carries them in `native`. */
+unsigned exchange_retry_after(const struct err *err);
 
 #endif

@@ -1,0 +1,7 @@
+/* The dialects, in order of precedence. A new one is its own files and one line here. */
+#include "proto/persql/persql.h"
+
+const struct dialect *const dialects[] = {
+    &persql_dialect,
+    NULL,
+};

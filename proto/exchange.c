@@ -1,0 +1,362 @@
+/* The way of a request from its route to its handler.
+ *
+ * Refusals come before anything that costs a look-up, and none of them tells whether a tenant or
+ * database of somebody else exists: credentials, rate, whose tenant, role, body, database. */
+#include "proto/exchange.h"
+
+#include "proto/router.h"
+#include "tenants/base/clock.h"
+#include "tenants/rate.h"
+
+#define KEPT_BODY_BYTES 65536
+
+void exchange_init(struct exchange *x, const struct services *services)
+{
+    *x = (struct exchange){.services = services, .request.err = ERR_INIT};
+    arena_init(&x->arena, services->settings->max_request_memory_bytes);
+}
+
+void exchange_fini(struct exchange *x)
+{
+    arena_fini(&x->arena);
+    buf_fini(&x->response.body);
+    principal_unref(x->principal);
+    x->principal = NULL;
+    database_unref(x->database);
+    x->database = NULL;
+}
+
+void exchange_reset(struct exchange *x)
+{
+    const struct services *services = x->services;
+    struct arena arena;
+    struct buf body;
+
+    arena_reset(&x->arena);
+    buf_reset(&x->response.body, KEPT_BODY_BYTES);
+    arena = x->arena;
+    body = x->response.body;
+    principal_unref(x->principal);
+    database_unref(x->database);
+    *x = (struct exchange){
+        .services = services, .request.err = ERR_INIT, .arena = arena, .response.body = body};
+}
+
+void exchange_finish(struct exchange *x)
+{
+    x->services->finish(x);
+}
+
+void exchange_fail(struct exchange *x, const struct err *err)
+{
+    struct err copy = *err; /* it may live in what the dialect overwrites */
+
+    buf_reset(&x->response.body, KEPT_BODY_BYTES);
+    x->response.status = exchange_status(&copy);
+    x->dialect->error(x, &copy);
+    exchange_finish(x);
+}
+
+static void fail(struct exchange *x, enum err_code code, const char *message)
+{
+    struct err err = ERR_INIT;
+
+    (void)err_set(&err, code, "%s", message);
+    exchange_fail(x, &err);
+}
+
+/* ---- what the head says ---- */
+
+static bool is_msgpack(struct str type)
+{
+    return str_is_nocase(type, "application/msgpack") ||
+           str_is_nocase(type, "application/x-msgpack") ||
+           str_is_nocase(type, "application/vnd.msgpack");
+}
+
+static bool is_json(struct str type)
+{
+    return type.len == 0 || str_is_nocase(type, "application/json") ||
+           str_is_nocase(type, "text/json") ||
+           (str_starts_with_nocase(type, "application/") && type.len > 5 &&
+               str_is_nocase(str_make(type.ptr + type.len - 5, 5), "+json"));
+}
+
+static void read_preferences(struct exchange *x)
+{
+    struct str rest = x->http.accept;
+    bool accepts_json = false;
+
+    x->body_is_msgpack = x->http.body.len > 0 && is_msgpack(x->http.content_type);
+    while (rest.len > 0) {
+        struct str type = str_split(&rest, ',');
+
+        type = str_trim(str_split(&type, ';'));
+        if (is_msgpack(type) && !accepts_json)
+            x->wants_msgpack = true;
+        else if (type.len > 0 && is_json(type))
+            accepts_json = true;
+    }
+    if (x->body_is_msgpack && !accepts_json)
+        x->wants_msgpack = true;
+    x->integers_as_strings =
+        str_is_nocase(http_header_get(&x->http, "x-rookery-integers"), "string");
+}
+
+static void fail_route(struct exchange *x, const struct route_match *match, const struct err *err)
+{
+    static const char *const names[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"};
+    char allow[64] = "";
+    size_t len = 0;
+    struct str text;
+
+    x->dialect = match->dialect;
+    if (err->code == ERR_METHOD_NOT_ALLOWED) {
+        for (unsigned i = 0; i < ARRAY_LEN(names); i++) {
+            size_t name_len = strlen(names[i]);
+
+            if ((match->methods >> i & 1) == 0)
+                continue;
+            if (len > 0) {
+                allow[len++] = ',';
+                allow[len++] = ' ';
+            }
+            memcpy(allow + len, names[i], name_len);
+            len += name_len;
+        }
+        text = arena_str(&x->arena, str_make(allow, len));
+        http_response_header(&x->response, "Allow", text);
+    }
+    exchange_fail(x, err);
+}
+
+/* 411, 415. Returns false when answered. */
+static bool check_body(struct exchange *x)
+{
+    if ((x->route->needs & NEEDS_BODY) == 0)
+        return true;
+    if (x->http.body.len == 0) {
+        if (http_header_get(&x->http, "content-length").ptr == NULL &&
+            http_header_get(&x->http, "transfer-encoding").ptr == NULL) {
+            struct err err = ERR_INIT;
+
+            (void)err_set(&err, ERR_BAD_REQUEST, "this route takes a body, and its length");
+            err.native = 411;
+            exchange_fail(x, &err);
+            return false;
+        }
+        fail(x, ERR_BAD_REQUEST, "this route takes a body: a JSON object");
+        return false;
+    }
+    if (!x->body_is_msgpack && !is_json(x->http.content_type)) {
+        fail(x, ERR_UNSUPPORTED_MEDIA_TYPE,
+            "the body must be application/json or application/msgpack, and say so in Content-Type");
+        return false;
+    }
+    return true;
+}
+
+/* ---- the database ---- */
+
+static void with_database(struct exchange *x) ON(loop_thread)
+{
+    /* By its own slug: the path may have named it by an alias. */
+    if (!principal_has_database(x->principal, x->database->slug)) {
+        struct err err = ERR_INIT;
+
+        (void)err_set(&err, ERR_UNKNOWN_DATABASE, "there is no database '%.*s'",
+            (int)MIN(x->params[1].len, (size_t)100), x->params[1].ptr);
+        exchange_fail(x, &err);
+        return;
+    }
+    x->route->handle(x);
+}
+
+static void on_database(struct exchange *x) ON(loop_thread)
+{
+    directory_loaded(x->services->directory, &x->load);
+    if (x->load.call.err.code != ERR_NONE) {
+        exchange_fail(x, &x->load.call.err);
+        return;
+    }
+    x->database = x->load.database;
+    with_database(x);
+}
+
+static void post_database(struct catalogue_call *call)
+{
+    struct exchange *x = call->owner;
+
+    x->services->post(x, on_database);
+}
+
+static void resolve_database(struct exchange *x) ON(loop_thread)
+{
+    struct database *database =
+        directory_database(x->services->directory, x->tenant_slug, x->params[1]);
+
+    if (likely(database != NULL)) {
+        x->database = database_ref(database);
+        with_database(x);
+        return;
+    }
+    x->load = (struct directory_load){.tenant_slug = x->tenant_slug,
+        .database_slug = x->params[1],
+        .call = {.catalogue = x->services->catalogue,
+            .arena = &x->arena,
+            .principal = x->principal,
+            .done = post_database,
+            .owner = x,
+            .err = ERR_INIT}};
+    directory_load_database(x->services->directory, &x->load);
+}
+
+/* ---- who asks, and for whose tenant ---- */
+
+static bool check_rate(struct exchange *x)
+{
+    unsigned wait_s;
+    struct err err = ERR_INIT;
+
+    if (likely(x->principal->rate == NULL))
+        return true;
+    wait_s = rate_take(x->principal->rate, clock_now_ns());
+    if (wait_s == 0)
+        return true;
+    (void)err_set(&err, ERR_RATE_LIMITED, "too many requests; try again in %u s", wait_s);
+    err.native = (int)wait_s;
+    exchange_fail(x, &err);
+    return false;
+}
+
+/* Sets x->tenant_slug. Before any look-up: strangers learn nothing about tenants. */
+static bool check_tenant(struct exchange *x)
+{
+    struct str named = (x->route->needs & NEEDS_TENANT) != 0
+                           ? x->params[0]
+                           : http_header_get(&x->http, "x-rookery-tenant");
+    bool is_operator = (x->principal->capabilities & CAP_OPERATOR) != 0;
+
+    if (named.len == 0)
+        named = x->http.host_tenant;
+    if ((x->http.host_tenant.len > 0 && !str_equal_nocase(named, x->http.host_tenant)) ||
+        (named.len > 0 && !is_operator && !str_equal_nocase(named, x->principal->tenant_slug))) {
+        fail(x, ERR_NAMESPACE_MISMATCH, "Token namespace mismatch");
+        return false;
+    }
+    x->tenant_slug = named.len > 0 ? named : x->principal->tenant_slug;
+    return true;
+}
+
+static bool check_role(struct exchange *x)
+{
+    uint32_t missing = x->route->capabilities & ~x->principal->capabilities;
+    struct err err = ERR_INIT;
+
+    if (likely(missing == 0))
+        return true;
+    (void)err_set(&err, ERR_ROLE_FORBIDS,
+        "the token's role '%.*s' does not allow this; it takes %s", STR_ARGS(x->principal->role),
+        (missing & CAP_OPERATOR) != 0               ? "an operator token"
+        : (missing & (CAP_ADMIN | CAP_TOKENS)) != 0 ? "the role 'owner'"
+                                                    : "the role 'readwrite' or 'owner'");
+    exchange_fail(x, &err);
+    return false;
+}
+
+static void with_principal(struct exchange *x) ON(loop_thread)
+{
+    if (!check_rate(x) || !check_tenant(x) || !check_role(x) || !check_body(x))
+        return;
+    if ((x->route->needs & NEEDS_DATABASE) != 0)
+        resolve_database(x);
+    else
+        x->route->handle(x);
+}
+
+static void on_token(struct exchange *x) ON(loop_thread)
+{
+    directory_loaded(x->services->directory, &x->load);
+    if (x->load.call.err.code != ERR_NONE) {
+        exchange_fail(x, &x->load.call.err);
+        return;
+    }
+    x->principal = x->load.principal;
+    with_principal(x);
+}
+
+static void post_token(struct catalogue_call *call)
+{
+    struct exchange *x = call->owner;
+
+    x->services->post(x, on_token);
+}
+
+static void authenticate(struct exchange *x) ON(loop_thread)
+{
+    struct str token = x->dialect->credentials(x);
+    struct principal *principal;
+
+    if (token.len == 0) {
+        fail(x, ERR_UNAUTHORIZED, "a token is missing: send 'Authorization: Bearer <token>'");
+        return;
+    }
+    principal = directory_token(x->services->directory, token);
+    if (likely(principal != NULL)) {
+        x->principal = principal_ref(principal);
+        with_principal(x);
+        return;
+    }
+    x->load = (struct directory_load){.token = token,
+        .call = {.catalogue = x->services->catalogue,
+            .arena = &x->arena,
+            .done = post_token,
+            .owner = x,
+            .err = ERR_INIT}};
+    directory_load_token(x->services->directory, &x->load);
+}
+
+void exchange_begin(struct exchange *x)
+{
+    struct route_match match;
+    struct err err = ERR_INIT;
+
+    read_preferences(x);
+    if (router_find(router_default(), &x->http, &x->arena, &match, &err) < 0) {
+        fail_route(x, &match, &err);
+        return;
+    }
+    x->dialect = match.dialect;
+    x->route = match.route;
+    memcpy(x->params, match.params, sizeof(x->params));
+    if ((x->route->needs & NEEDS_PRINCIPAL) != 0) {
+        authenticate(x);
+    } else if (check_body(x)) {
+        x->route->handle(x);
+    }
+}
+
+/* ---- running ---- */
+
+static enum chunk_answer on_chunk(struct request *request)
+{
+    struct exchange *x = request->owner;
+
+    return x->services->chunk(x);
+}
+
+void exchange_run(struct exchange *x)
+{
+    struct request *request = &x->request;
+
+    request->principal = x->principal;
+    request->arena = &x->arena;
+    request->owner = x;
+    request->lane_hint = x->services->loop_index;
+    request->chunk = x->may_stream ? on_chunk : NULL;
+    if (atomic_load_explicit(&x->client_gone, memory_order_relaxed))
+        atomic_store_explicit(&request->cancelled, true, memory_order_relaxed);
+    x->in_engine = true;
+    if (!engine_try_here(x->services->engine, x->database, request))
+        engine_submit(x->services->engine, x->database, request);
+}

@@ -1,0 +1,121 @@
+/* Envelopes, bodies and catalogue calls: what every handler does. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "proto/persql/persql.h"
+
+enum body_format persql_format(const struct exchange *x)
+{
+    return x->wants_msgpack ? BODY_MSGPACK : BODY_JSON;
+}
+
+const char *persql_content_type(enum body_format format)
+{
+    return format == BODY_MSGPACK ? "application/msgpack" : "application/json";
+}
+
+void persql_begin(struct exchange *x, struct encoder *e)
+{
+    buf_reset(&x->response.body, SIZE_MAX);
+    encoder_init(e, &x->response.body, persql_format(x));
+    encoder_object(e);
+    encoder_key(e, "data");
+}
+
+void persql_finish(struct exchange *x, struct encoder *e)
+{
+    encoder_key(e, "success");
+    encoder_bool(e, true);
+    encoder_end(e);
+    if (x->response.body.failed) {
+        persql_fail(x, ERR_RESULT_TOO_LARGE, "the answer is too large; ask for a smaller page");
+        return;
+    }
+    x->response.status = 200;
+    x->response.content_type = persql_content_type(e->format);
+    exchange_finish(x);
+}
+
+void persql_fail(struct exchange *x, enum err_code code, const char *format, ...)
+{
+    struct err err = ERR_INIT;
+    va_list args;
+
+    err.code = code;
+    va_start(args, format);
+    (void)vsnprintf(err.msg, sizeof(err.msg), format, args);
+    va_end(args);
+    exchange_fail(x, &err);
+}
+
+const struct node *persql_body(struct exchange *x, bool empty_ok)
+{
+    struct err err = ERR_INIT;
+    const struct node *root = NULL;
+
+    if (document_read_object(x->body_is_msgpack ? BODY_MSGPACK : BODY_JSON, x->http.body,
+            x->services->settings->max_json_depth, empty_ok, &x->arena, &root, &err) < 0) {
+        exchange_fail(x, &err);
+        return NULL;
+    }
+    return root;
+}
+
+struct catalogue_call *persql_call(struct exchange *x, void (*done)(struct catalogue_call *call))
+{
+    struct catalogue_call *call = arena_zalloc(&x->arena, sizeof(*call));
+
+    if (call == NULL) {
+        persql_fail(x, ERR_TOO_LARGE, "the request needs too much memory");
+        return NULL;
+    }
+    call->catalogue = x->services->catalogue;
+    call->arena = &x->arena;
+    call->principal = x->principal;
+    call->done = done;
+    call->owner = x;
+    return call;
+}
+
+struct exchange *persql_called(struct catalogue_call *call)
+{
+    struct exchange *x = call->owner;
+
+    if (call->err.code == ERR_NONE)
+        return x;
+    exchange_fail(x, &call->err);
+    return NULL;
+}
+
+static struct str query_either(struct exchange *x, const char *camel, const char *snake)
+{
+    struct str value = http_query_get(&x->http, &x->arena, camel);
+
+    return value.ptr != NULL ? value : http_query_get(&x->http, &x->arena, snake);
+}
+
+int persql_page(struct exchange *x, struct list_input *input)
+{
+    struct str size = query_either(x, "pageSize", "page_size");
+    uint64_t value = 0;
+
+    if (size.ptr == NULL)
+        size = http_query_get(&x->http, &x->arena, "limit");
+    if (size.len > 0 && (str_to_u64(size, &value) < 0 || value == 0 ||
+                            value > x->services->settings->max_page_size)) {
+        persql_fail(x, ERR_BAD_REQUEST, "pageSize must be a number from 1 to %u",
+            x->services->settings->max_page_size);
+        return -1;
+    }
+    input->page_size = (unsigned)value;
+    input->cursor = http_query_get(&x->http, &x->arena, "cursor");
+    input->deleted = persql_query_flag(x, "deleted");
+    return 0;
+}
+
+bool persql_query_flag(struct exchange *x, const char *name)
+{
+    struct str value = http_query_get(&x->http, &x->arena, name);
+
+    return value.ptr != NULL && !str_is(value, "0") && !str_is_nocase(value, "false");
+}

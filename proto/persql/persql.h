@@ -1,0 +1,99 @@
+/* The PerSQL dialect, which is also our own surface: shared by its files and by proto/admin/.
+ *
+ *     {"success":true,"data":...,"meta":{...}}
+ *     {"success":false,"error":"...","code":"...","requestId":"...","errorDetail":{...}}
+ *
+ * Handlers answer with persql_begin(), the data, persql_finish(); failures with exchange_fail(). */
+#ifndef PROTO_PERSQL_PERSQL_H
+#define PROTO_PERSQL_PERSQL_H
+
+#include "proto/encoder.h"
+#include "proto/exchange.h"
+#include "tenants/sql_error.h"
+
+extern const struct dialect persql_dialect;
+
+/* ---- errors.c ---- */
+
+struct str persql_credentials(struct exchange *x);
+void persql_error(struct exchange *x, const struct err *err);
+/* The members of an error: error, code, budget?, errorDetail? (for statements: `sql` has a text).
+ */
+void persql_error_members(
+    struct encoder *encoder, struct arena *arena, const struct err *err, struct str sql);
+/* errorDetail's value. */
+void persql_error_detail(struct encoder *encoder, const struct sql_error *detail);
+/* True for errors about a statement, which get an errorDetail. */
+bool persql_is_statement_error(const struct err *err);
+
+/* ---- answers (answer.c) ---- */
+
+/* JSON or MessagePack, as the client asked. */
+enum body_format persql_format(const struct exchange *x);
+const char *persql_content_type(enum body_format format);
+/* Opens {"data": — the handler writes one value, then perhaps other members, then finishes. */
+void persql_begin(struct exchange *x, struct encoder *encoder);
+/* ,"success":true} and off it goes; ERR_RESULT_TOO_LARGE when it did not fit. */
+void persql_finish(struct exchange *x, struct encoder *encoder);
+/* Fails with code and message. */
+void persql_fail(struct exchange *x, enum err_code code, const char *format, ...) PRINTF_LIKE(3, 4);
+/* The body as a tree; answers the error itself and returns NULL. */
+const struct node *persql_body(struct exchange *x, bool empty_ok);
+/* A catalogue call on behalf of x, in its arena; `done` gets it with owner x. NULL: answered. */
+struct catalogue_call *persql_call(struct exchange *x, void (*done)(struct catalogue_call *call))
+    MUST_CHECK;
+/* First lines of every `done`: the exchange, or NULL when the call failed and x was answered. */
+struct exchange *persql_called(struct catalogue_call *call);
+/* pageSize and cursor of the query string (snake_case too). -1: answered. */
+int persql_page(struct exchange *x, struct list_input *input) MUST_CHECK;
+bool persql_query_flag(struct exchange *x, const char *name);
+
+/* ---- statements.c ---- */
+
+/* One statement of a body: {"sql": ..., "params": ...} behind its brace, up to and with the closing
+ * one. Other members are passed over. */
+int persql_read_statement(struct document *document, struct statement_input *ret_statement,
+    struct err *ret_err) MUST_CHECK;
+/* The body of query, explain and validate into x->request. False: answered. */
+bool persql_read_single(struct exchange *x) MUST_CHECK;
+
+/* ---- shapes shared by the tenant's and the operator's routes ---- */
+
+void persql_write_token(struct encoder *encoder, const struct token_info *token, struct str secret,
+    struct arena *arena);
+/* Mint and list for `tenant`, whose slug may differ from the token's. */
+void persql_token_mint(struct exchange *x, struct str tenant);
+void persql_token_list(struct exchange *x, struct str tenant);
+void persql_token_revoke(struct exchange *x, struct str tenant, struct str id);
+/* Settings named in the body. -1: answered. */
+int persql_read_settings(struct exchange *x, const struct node *body, enum setting_scope scope,
+    const struct setting_change **ret_changes, size_t *ret_count) MUST_CHECK;
+/* {"durability":"full",...} */
+void persql_write_settings(struct encoder *encoder, enum setting_scope scope, const void *values);
+
+/* ---- handlers ---- */
+
+void persql_query(struct exchange *x) ON(loop_thread);
+void persql_batch(struct exchange *x) ON(loop_thread);
+void persql_explain(struct exchange *x) ON(loop_thread);
+void persql_validate(struct exchange *x) ON(loop_thread);
+void persql_tables(struct exchange *x) ON(loop_thread);
+void persql_schema(struct exchange *x) ON(loop_thread);
+void persql_describe(struct exchange *x) ON(loop_thread);
+void persql_describe_put(struct exchange *x) ON(loop_thread);
+void persql_search(struct exchange *x) ON(loop_thread);
+void persql_doctor(struct exchange *x) ON(loop_thread);
+void persql_query_log(struct exchange *x) ON(loop_thread);
+void persql_me(struct exchange *x) ON(loop_thread);
+void persql_databases_list(struct exchange *x) ON(loop_thread);
+void persql_databases_create(struct exchange *x) ON(loop_thread);
+void persql_database_get(struct exchange *x) ON(loop_thread);
+void persql_database_patch(struct exchange *x) ON(loop_thread);
+void persql_database_delete(struct exchange *x) ON(loop_thread);
+void persql_database_restore(struct exchange *x) ON(loop_thread);
+void persql_database_usage(struct exchange *x) ON(loop_thread);
+void persql_tokens_create(struct exchange *x) ON(loop_thread);
+void persql_tokens_list(struct exchange *x) ON(loop_thread);
+void persql_tokens_revoke(struct exchange *x) ON(loop_thread);
+
+#endif
