@@ -25,10 +25,12 @@ struct http_header {
  */
 struct http_request {
     enum http_method method;
-    struct str target; /* as received */
-    struct str path;   /* without query; still percent-encoded */
-    struct str query;  /* after '?', "" when none */
-    struct str host;   /* without port, lower case */
+    struct str target;        /* as received */
+    struct str path;          /* without query; still percent-encoded */
+    struct str query;         /* after '?', "" when none */
+    struct str host;          /* without port, lower case */
+    struct str host_tenant;   /* from {tenant}.base or {database}--{tenant}.base; len 0: none */
+    struct str host_database; /* from {database}--{tenant}.base; len 0: none */
     const struct http_header *headers;
     size_t header_count;
     struct str content_type; /* the media type alone, parameters cut off */
