@@ -33,7 +33,7 @@ build_why() {
     if grep -qi 'no space left' "$1"; then
         echo "no space left on this machine's disk"
     else
-        grep -m 1 -E 'error:|ERROR:|FAILED:|undefined reference' "$1" ||
+        grep -m 1 -E 'error:|ERROR:|undefined reference' "$1" || grep -m 1 'FAILED:' "$1" ||
             grep -v '^$' "$1" | tail -n 1
     fi
 }

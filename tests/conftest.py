@@ -9,7 +9,7 @@ import pytest
 
 import server as server_module
 from api import Admin, Connection
-from server import BUILD, Server
+from server import BUILD, Server, ServerError
 
 
 def pytest_report_header(config):
@@ -25,7 +25,11 @@ class Shared:
     def get(self):
         if self.server is None or not self.server.running:
             self.count += 1
-            self.server = Server(self.factory.mktemp(f"shared{self.count}")).start()
+            self.server = Server(self.factory.mktemp(f"shared{self.count}"))
+            try:
+                self.server.start()
+            except ServerError as problem:
+                pytest.exit(f"the server does not start: {problem}", 3)
             self.admin = Admin(self.server)
         return self.server
 

@@ -31,7 +31,7 @@ def scripts():
 
 
 def test_c_files_are_formatted():
-    """clang-format-14 -i FILES mends it."""
+    """`clang-format-14 -i $(git ls-files '*.[ch]')` mends it."""
     run = subprocess.run([tool("clang-format-14"), "--dry-run", "-Werror", *c_files()], cwd=TOP,
                          capture_output=True, text=True)
     first = [line for line in run.stderr.splitlines() if "error:" in line]

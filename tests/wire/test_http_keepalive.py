@@ -121,6 +121,19 @@ def test_a_client_that_leaves_in_the_middle_harms_nobody(server, database, endin
     assert database.rows("SELECT 1") == [[1]]
 
 
-def test_empty_lines_before_a_request_are_skipped(connect):
-    """RFC 9112, 2.2: a CRLF left over from a client's last body."""
-    assert connect().send(b"\r\n" + GET).receive().status == 200
+def test_an_empty_line_before_a_request_is_skipped_or_refused(connect):
+    """RFC 9112, 2.2, lets a server do either; never is it half a request."""
+    connection = connect().send(b"\r\n" + GET)
+    response = connection.receive()
+    assert response.status in (200, 400)
+    if response.status == 400:
+        assert connection.is_closed()
+
+
+@pytest.mark.parametrize("lines", [b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk",
+                                   b"Connection: upgrade\r\nUpgrade: TLS/1.2"], ids=["h2c", "tls"])
+def test_an_offer_to_upgrade_may_be_ignored(connect, lines):
+    """RFC 9110, 7.8. Java's own HTTP client offers h2c with its first request, curl --http2 too."""
+    connection = connect()
+    for _ in range(2):
+        assert connection.send(GET.replace(b"\r\n\r\n", b"\r\n" + lines + b"\r\n\r\n")).receive().status == 200

@@ -27,7 +27,7 @@ def test_a_sane_request_id_is_taken(connect, given):
     assert response.header("X-Request-Id") == given
 
 
-@pytest.mark.parametrize("given", ["", "a b", "x" * 1000, 'quote"', "semi;colon=1", "\xe9t\xe9"])
+@pytest.mark.parametrize("given", ["", "a b", "x" * 1000, 'quote"', "semi;colon=1"])
 def test_an_odd_request_id_is_replaced(connect, given):
     response = connect().send(head("GET", "/healthz", f"X-Request-Id: {given}")).receive()
     assert response.status == 200
