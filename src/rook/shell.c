@@ -290,6 +290,8 @@ static void end_pending(struct shell *shell)
     } else if (!ends(shell) && found == SQL_PARTIAL) {
         struct str sql =
             str_make(shell->pending.bytes + piece.start, piece.end - piece.start);
+        while (sql.ptr[sql.len - 1] == '\n')
+            sql.len--;
         run_statement(shell, (struct statement){sql,
                                  shell->pending_line +
                                      count_lines(shell->pending.bytes, piece.start)});
