@@ -11,7 +11,7 @@ import termios
 import time
 import fcntl
 
-from conftest import ROOK
+from rook_runner import ROOK
 
 PATIENCE_S = 20
 

@@ -7,7 +7,7 @@ import re
 import stat
 
 import pytest
-from fake import OPERATOR, OWNER, READER, ok
+from fake_server import OPERATOR, OWNER, READER, ok
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 
@@ -253,7 +253,7 @@ def test_the_output_must_be_written(rook, orders):
     if not os.path.exists("/dev/full"):
         pytest.skip("no /dev/full")
     import subprocess
-    from conftest import ROOK
+    from rook_runner import ROOK
     with open("/dev/full", "w") as full:
         done = subprocess.run([str(ROOK), "query", "acme/orders", "select 1"], stdout=full,
                               stderr=subprocess.PIPE, env=rook.env, timeout=60)

@@ -311,7 +311,7 @@ def test_a_shell_on_an_unknown_database_ends_at_once(rook, orders):
 
 
 def test_the_token_is_asked_for_without_echo(bare, fake):
-    from fake import OWNER
+    from fake_server import OWNER
     t = Terminal(bare, "login", fake.url)
     t.expect(f"Token for {fake.url}: ")
     t.type(OWNER + "\n").expect("saved as profile")
