@@ -233,6 +233,7 @@ def test_the_manual_names_every_command_and_option(rook):
     manual = (TOP / "docs/rook.1.scd").read_text().replace("\\", "")
     for name in commands(rook):
         assert f"*{name}*" in manual, name
+        assert f"rook {name}" in rook.check("help", *name.split())
         for option in re.findall(r"^  --([a-z-]+)", rook.check("help", *name.split()), re.M):
             assert f"*--{option}*" in manual, option
     for option in re.findall(r"^  --([a-z-]+)", rook.check("--help"), re.M):
