@@ -35,8 +35,8 @@ static const char *environment(const char *name)
 static int find_profile(
     struct client *client, struct profiles *profiles, const struct profile **ret_profile)
 {
-    const char *name = client->profile_name != NULL ? client->profile_name
-                                                    : environment("ROOKERY_PROFILE");
+    const char *name =
+        client->profile_name != NULL ? client->profile_name : environment("ROOKERY_PROFILE");
     struct err err = ERR_INIT;
 
     if (profiles_load(profiles, &client->arena, &err) < 0)

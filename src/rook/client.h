@@ -32,10 +32,10 @@ struct client {
 
     /* Opened by the first call. */
     struct http *http;
-    const char *opened_url; /* arena */
+    const char *opened_url;    /* arena */
     struct http_answer answer; /* the last one */
     int unreported_status;     /* a refusal with this HTTP status is the caller's to explain */
-    json_t *me; /* of GET /v1/me; NULL: not asked yet */
+    json_t *me;                /* of GET /v1/me; NULL: not asked yet */
     const char *profile_tenant;
     bool tenant_header_sent;
 };
@@ -85,7 +85,6 @@ int client_use_target(struct client *client, const char *name, struct target *re
     MUST_CHECK;
 
 /* "…/a/b" with each of the (NULL-terminated) parts percent-encoded. In the arena. */
-const char *client_path(struct client *client, const char *first, ...)
-    __attribute__((sentinel));
+const char *client_path(struct client *client, const char *first, ...) __attribute__((sentinel));
 
 #endif

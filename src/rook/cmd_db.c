@@ -50,8 +50,8 @@ int cmd_db_list(struct client *client, const struct args *args)
         return report_err(&err);
     status = client_use_tenant(client, NULL, &tenant);
     if (status == 0)
-        status = fetch_list(
-            client, deleted ? "/v1/databases?deleted=1" : "/v1/databases", limit, &list);
+        status =
+            fetch_list(client, deleted ? "/v1/databases?deleted=1" : "/v1/databases", limit, &list);
     if (status != 0)
         return status;
     if (json_array_size(list) == 0 && show_is_for_people(&client->show))
@@ -157,8 +157,7 @@ int cmd_db_show(struct client *client, const struct args *args)
     int status = client_use_target(client, args_word(args, 0), &target);
 
     if (status == 0)
-        status = client_call(
-            client, "GET", database_path(client, &target), NULL, NULL, 0, &answer);
+        status = client_call(client, "GET", database_path(client, &target), NULL, NULL, 0, &answer);
     if (status != 0)
         return status;
     show_object(&client->show, answer.data, one_columns);
@@ -174,8 +173,8 @@ int cmd_db_show(struct client *client, const struct args *args)
 static int patch(struct client *client, const struct target *target, json_t *changes)
 {
     struct answer answer = {0};
-    int status = client_call(
-        client, "PATCH", database_path(client, target), changes, NULL, 0, &answer);
+    int status =
+        client_call(client, "PATCH", database_path(client, target), changes, NULL, 0, &answer);
 
     if (status == 0 && !show_is_for_people(&client->show))
         show_object(&client->show, answer.data, one_columns);
@@ -218,8 +217,8 @@ int cmd_db_rename(struct client *client, const struct args *args)
     }
     status = patch(client, &target, json_pack("{s:s}", "slug", new_name));
     if (status == 0)
-        note(client->quiet, "renamed %s/%s to %s/%s", target.tenant, target.database,
-            target.tenant, new_name);
+        note(client->quiet, "renamed %s/%s to %s/%s", target.tenant, target.database, target.tenant,
+            new_name);
     return status;
 }
 
@@ -234,11 +233,11 @@ int cmd_db_delete(struct client *client, const struct args *args)
     if (status != 0)
         return status;
     full = arena_printf(&client->arena, "%s/%s", target.tenant, target.database);
-    status = confirm(args,
-        arena_printf(&client->arena, "This deletes %s with all its rows.", full), target.database);
+    status = confirm(args, arena_printf(&client->arena, "This deletes %s with all its rows.", full),
+        target.database);
     if (status == 0)
-        status = client_call(
-            client, "DELETE", database_path(client, &target), NULL, NULL, 0, &answer);
+        status =
+            client_call(client, "DELETE", database_path(client, &target), NULL, NULL, 0, &answer);
     if (status != 0)
         return status;
     until = json_text(answer.data, "restorableUntil", NULL);

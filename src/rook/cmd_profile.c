@@ -151,9 +151,9 @@ int cmd_profile_list(struct client *client, const struct args *args)
     }
     current = profiles_current(&profiles);
     for (const struct profile *p = profiles.first; p != NULL; p = p->next)
-        (void)json_array_append_new(list, json_pack("{s:s, s:b, s:s?, s:s?}", "name", p->name,
-                                              "current", p == current, "url", p->url, "tenant",
-                                              p->tenant));
+        (void)json_array_append_new(
+            list, json_pack("{s:s, s:b, s:s?, s:s?}", "name", p->name, "current", p == current,
+                      "url", p->url, "tenant", p->tenant));
     show_list(&client->show, list, columns);
     json_decref(list);
     return EXIT_OK;

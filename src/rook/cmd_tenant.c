@@ -74,8 +74,8 @@ int cmd_tenant_create(struct client *client, const struct args *args)
 int cmd_tenant_show(struct client *client, const struct args *args)
 {
     struct answer answer = {0};
-    int status = client_call(
-        client, "GET", tenant_path(client, args_word(args, 0)), NULL, NULL, 0, &answer);
+    int status =
+        client_call(client, "GET", tenant_path(client, args_word(args, 0)), NULL, NULL, 0, &answer);
 
     if (status == 0)
         show_tree(&client->show, answer.data);
@@ -111,8 +111,7 @@ int cmd_tenant_delete(struct client *client, const struct args *args)
         slug);
 
     if (status == 0)
-        status =
-            client_call(client, "DELETE", tenant_path(client, slug), NULL, NULL, 0, &answer);
+        status = client_call(client, "DELETE", tenant_path(client, slug), NULL, NULL, 0, &answer);
     if (status == 0)
         finish(client, &answer, "deleted tenant", slug);
     return status;

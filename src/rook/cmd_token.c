@@ -90,13 +90,12 @@ static int add_limits(json_t *body, const struct args *args)
         (void)json_object_set_new(
             body, "rateLimit", json_pack("{s:I}", "perSecond", (json_int_t)rate));
     if (burst > 0)
-        (void)json_object_set_new(
-            json_object_get(body, "rateLimit"), "burst", json_integer(burst));
+        (void)json_object_set_new(json_object_get(body, "rateLimit"), "burst", json_integer(burst));
     if (expires_in == NULL)
         return 0;
     if (parse_duration(expires_in, &seconds) < 0 || seconds == 0)
-        return report(EXIT_USAGE, "--expires-in takes seconds, or 15m, 12h, 30d, not '%s'",
-            expires_in);
+        return report(
+            EXIT_USAGE, "--expires-in takes seconds, or 15m, 12h, 30d, not '%s'", expires_in);
     (void)json_object_set_new(body, "expiresIn", json_integer(seconds));
     return 0;
 }

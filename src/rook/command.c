@@ -120,8 +120,8 @@ static int unknown_option(const struct args *args, struct str name, struct err *
         args->command != NULL ? args->command->name : "");
 }
 
-static int add_option(struct args *args, const struct option_spec *spec, const char *value,
-    struct err *ret_err)
+static int add_option(
+    struct args *args, const struct option_spec *spec, const char *value, struct err *ret_err)
 {
     if (args->option_count == ARRAY_LEN(args->options))
         return err_set(ret_err, ERR_BAD_REQUEST, "too many options");
@@ -153,9 +153,8 @@ static int parse_option(char **argv, int *at, struct args *args, struct err *ret
     if (value.ptr != NULL)
         return add_option(args, spec, value.ptr, ret_err);
     if (argv[*at + 1] == NULL)
-        return err_set(
-            ret_err, ERR_BAD_REQUEST, "--%s needs a value: --%s %s", spec->name, spec->name,
-            spec->value);
+        return err_set(ret_err, ERR_BAD_REQUEST, "--%s needs a value: --%s %s", spec->name,
+            spec->name, spec->value);
     *at += 1;
     return add_option(args, spec, argv[*at], ret_err);
 }
@@ -199,8 +198,7 @@ static int parse_command(char **argv, int *at, struct args *args, struct err *re
             return 0;
         }
     }
-    return args->command == NULL ? unknown_command(word, is_group(word) ? word : NULL, ret_err)
-                                 : 0;
+    return args->command == NULL ? unknown_command(word, is_group(word) ? word : NULL, ret_err) : 0;
 }
 
 static bool is_number_word(const char *word)
@@ -208,8 +206,8 @@ static bool is_number_word(const char *word)
     return (word[1] >= '0' && word[1] <= '9') || (word[1] == '.' && word[2] != '\0');
 }
 
-static int parse_word(char **argv, int *at, bool *options_ended, struct args *args,
-    struct err *ret_err)
+static int parse_word(
+    char **argv, int *at, bool *options_ended, struct args *args, struct err *ret_err)
 {
     const char *word = argv[*at];
 
@@ -254,8 +252,8 @@ static int check_word_count(const struct args *args, struct err *ret_err)
     if (args->word_count >= least && args->word_count <= most)
         return 0;
     return err_set(ret_err, ERR_BAD_REQUEST, "%s; usage: rook %s %s",
-        args->word_count < least ? "too few arguments" : "too many arguments",
-        args->command->name, args->command->args);
+        args->word_count < least ? "too few arguments" : "too many arguments", args->command->name,
+        args->command->args);
 }
 
 int command_parse(int argc, char **argv, struct args *ret_args, struct err *ret_err)
@@ -297,8 +295,7 @@ const char *args_word(const struct args *args, size_t i)
     return i < args->word_count ? args->words[i] : NULL;
 }
 
-int args_integer(
-    const struct args *args, const char *name, int64_t *ret_value, struct err *ret_err)
+int args_integer(const struct args *args, const char *name, int64_t *ret_value, struct err *ret_err)
 {
     const char *text = args_get(args, name);
     uint64_t value;

@@ -61,8 +61,8 @@ const char *args_next(const struct args *args, const char *name, size_t *at);
 /* The i-th word after the command, or NULL. */
 const char *args_word(const struct args *args, size_t i);
 /* `--name` as a whole number. 0 and *ret_value untouched when it was not given. */
-int args_integer(const struct args *args, const char *name, int64_t *ret_value,
-    struct err *ret_err) MUST_CHECK;
+int args_integer(const struct args *args, const char *name, int64_t *ret_value, struct err *ret_err)
+    MUST_CHECK;
 
 /* All commands, global options, environment and exit statuses. */
 void command_help_all(FILE *out);

@@ -104,7 +104,8 @@ static const char query_details[] =
     "\n"
     "--json prints {columns, rows, changes, lastInsertRowid, …} as the server sent it, --jsonl\n"
     "one object per row. Integers keep all their digits. Blobs are x'…' in tables, hexadecimal in\n"
-    "CSV and {\"$blob\":\"<base64>\"} in JSON. Several statements: rook db shell DATABASE < file.\n";
+    "CSV and {\"$blob\":\"<base64>\"} in JSON. Several statements: rook db shell DATABASE < "
+    "file.\n";
 
 static const char shell_details[] =
     "Statements end with a semicolon and may take several lines; lines that begin with a dot are\n"
@@ -151,11 +152,10 @@ const struct command command_table[] = {
     {"profile use", "NAME", "make a profile the current one", NULL, NULL, cmd_profile_use},
     {"db shell", "DATABASE", "open an SQL shell", shell_details, shell_options, cmd_db_shell},
     {"db list", "", "list the databases of the tenant", NULL, db_list_options, cmd_db_list},
-    {"db create", "DATABASE...", "create databases, all or none", NULL,
-        db_create_options, cmd_db_create},
+    {"db create", "DATABASE...", "create databases, all or none", NULL, db_create_options,
+        cmd_db_create},
     {"db show", "DATABASE", "show a database, its settings and its size", NULL, NULL, cmd_db_show},
-    {"db set", "DATABASE KEY=VALUE...", "change settings", set_details, NULL,
-        cmd_db_set},
+    {"db set", "DATABASE KEY=VALUE...", "change settings", set_details, NULL, cmd_db_set},
     {"db rename", "DATABASE NEW-NAME", "rename a database", NULL, NULL, cmd_db_rename},
     {"db delete", "DATABASE", "delete a database (it can be restored for a while)", NULL,
         yes_options, cmd_db_delete},
@@ -168,8 +168,8 @@ const struct command command_table[] = {
     {"tenant create", "TENANT", "create a tenant (operator)", NULL, tenant_create_options,
         cmd_tenant_create},
     {"tenant show", "TENANT", "show a tenant (operator)", NULL, NULL, cmd_tenant_show},
-    {"tenant set", "TENANT KEY=VALUE...", "change a tenant's settings (operator)",
-        NULL, NULL, cmd_tenant_set},
+    {"tenant set", "TENANT KEY=VALUE...", "change a tenant's settings (operator)", NULL, NULL,
+        cmd_tenant_set},
     {"tenant delete", "TENANT", "delete a tenant and its databases (operator)", NULL, yes_options,
         cmd_tenant_delete},
     {0},

@@ -46,7 +46,8 @@ int add_setting(json_t *object, const char *setting) MUST_CHECK;
 
 /* GETs every page of a list (or as many as `limit` entries need; 0: all) into one array, which the
  * caller owns. `path` may have a query. */
-int fetch_list(struct client *client, const char *path, int64_t limit, json_t **ret_list) MUST_CHECK;
+int fetch_list(struct client *client, const char *path, int64_t limit, json_t **ret_list)
+    MUST_CHECK;
 
 /* "90", "90s", "15m", "12h", "30d" -> seconds. -1 when it is none of these. */
 int parse_duration(const char *text, int64_t *ret_seconds) MUST_CHECK;

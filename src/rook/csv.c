@@ -78,9 +78,8 @@ int csv_next(struct csv *csv, struct err *ret_err)
         c = next_char(csv);
     } while (c == '\n');
     if (c == EOF)
-        return ferror(csv->in) != 0
-                   ? err_set_errno(ret_err, ERR_IO, errno, "cannot read the file")
-                   : 0;
+        return ferror(csv->in) != 0 ? err_set_errno(ret_err, ERR_IO, errno, "cannot read the file")
+                                    : 0;
     for (;;) {
         c = read_field(csv, c);
         if (c != csv->separator)

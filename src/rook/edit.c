@@ -236,7 +236,8 @@ struct edit *edit_new(const char *history_path, edit_complete_fn on_complete, vo
     (void)el_set(edit->line, EL_SIGNAL, 0);
     (void)el_set(edit->line, EL_EDITOR, "emacs");
     (void)el_set(edit->line, EL_GETCFN, read_char);
-    (void)el_set(edit->line, EL_ADDFN, "rook-complete", "Complete names", complete);
+    /* The wide form: the other one leaks copies of the two texts. */
+    (void)el_wset(edit->line, EL_ADDFN, L"rook-complete", L"Complete names", complete);
     (void)el_set(edit->line, EL_BIND, "^I", "rook-complete", NULL);
     (void)el_set(edit->line, EL_BIND, "^R", "em-inc-search-prev", NULL);
     open_history(edit);

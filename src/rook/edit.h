@@ -24,7 +24,8 @@ enum edit_result {
 typedef void (*edit_complete_fn)(void *user, struct str word, struct buf *names);
 
 /* `history_path` may be NULL: nothing is kept. Copies its arguments but `user`. */
-struct edit *edit_new(const char *history_path, edit_complete_fn on_complete, void *user) MUST_CHECK;
+struct edit *edit_new(const char *history_path, edit_complete_fn on_complete, void *user)
+    MUST_CHECK;
 void edit_free(struct edit *edit); /* NULL is fine */
 
 /* Reads a line, without its end, into `out` (emptied first). */

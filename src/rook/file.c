@@ -19,8 +19,8 @@ static int read_all(int fd, const char *path, struct buf *out, struct err *ret_e
         ssize_t got;
 
         if (buf_reserve(out, 65536) < 0)
-            return err_set(ret_err, ERR_TOO_LARGE, "%s is too large (over %zu bytes)", path,
-                out->limit_bytes);
+            return err_set(
+                ret_err, ERR_TOO_LARGE, "%s is too large (over %zu bytes)", path, out->limit_bytes);
         got = read(fd, out->bytes + out->len, 65536);
         if (got < 0 && errno == EINTR && !interrupt_pending())
             continue;
@@ -39,8 +39,8 @@ static int open_for_reading(const char *path, struct err *ret_err)
     int fd = open(path, O_RDONLY | O_CLOEXEC);
 
     if (fd < 0)
-        return err_set_errno(ret_err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno,
-            "cannot open %s", path);
+        return err_set_errno(
+            ret_err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "cannot open %s", path);
     return fd;
 }
 

@@ -12,7 +12,8 @@
 int file_read(const char *path, struct buf *out, struct err *ret_err) MUST_CHECK;
 
 /* The same for a secret: a file that others may read, or that belongs to somebody else, is refused
- * (ERR_FORBIDDEN) with the command that mends it. ERR_NOT_FOUND when there is none. "-" is stdin. */
+ * (ERR_FORBIDDEN) with the command that mends it. ERR_NOT_FOUND when there is none. "-" is stdin.
+ */
 int file_read_private(const char *path, struct buf *out, struct err *ret_err) MUST_CHECK;
 
 /* Replaces the file whole (a new one beside it, synced, renamed), mode 0600; its folder is made

@@ -169,13 +169,13 @@ static int explain(struct http *http, CURLcode code, struct http_answer *answer,
     if (code == CURLE_ABORTED_BY_CALLBACK)
         return err_set(err, ERR_CANCELLED, "interrupted");
     if (answer->body.failed)
-        return err_set(err, ERR_TOO_LARGE, "the answer is larger than %lu MiB",
-            HTTP_ANSWER_MAX_BYTES >> 20);
+        return err_set(
+            err, ERR_TOO_LARGE, "the answer is larger than %lu MiB", HTTP_ANSWER_MAX_BYTES >> 20);
     if (code == CURLE_OPERATION_TIMEDOUT)
         return err_set(err, ERR_UNAVAILABLE, "%.*s: no answer in time (%s)",
             STR_ARGS(buf_view(&http->base)), detail);
-    return err_set(err, ERR_UNAVAILABLE, "cannot reach %.*s: %s", STR_ARGS(buf_view(&http->base)),
-        detail);
+    return err_set(
+        err, ERR_UNAVAILABLE, "cannot reach %.*s: %s", STR_ARGS(buf_view(&http->base)), detail);
 }
 
 static void set_body(struct http *http, const char *method, const struct buf *body)
@@ -187,8 +187,8 @@ static void set_body(struct http *http, const char *method, const struct buf *bo
     (void)curl_easy_setopt(http->easy, CURLOPT_HTTPGET, 1L);
     if (has_body) {
         (void)curl_easy_setopt(http->easy, CURLOPT_POSTFIELDS, body != NULL ? body->bytes : "");
-        (void)curl_easy_setopt(http->easy, CURLOPT_POSTFIELDSIZE_LARGE,
-            (curl_off_t)(body != NULL ? body->len : 0));
+        (void)curl_easy_setopt(
+            http->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)(body != NULL ? body->len : 0));
     }
     (void)curl_easy_setopt(http->easy, CURLOPT_CUSTOMREQUEST, method);
 }

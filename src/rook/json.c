@@ -9,8 +9,8 @@ static size_t number_token(struct str text, size_t at, bool *ret_infinite)
     size_t end = at;
     char digits[64];
 
-    while (end < text.len && strchr("+-.eE0123456789", text.ptr[end]) != NULL &&
-           text.ptr[end] != '\0')
+    while (
+        end < text.len && strchr("+-.eE0123456789", text.ptr[end]) != NULL && text.ptr[end] != '\0')
         end++;
     *ret_infinite = false;
     if (end - at < sizeof(digits) && memchr(text.ptr + at, 'e', end - at) != NULL) {
@@ -159,7 +159,8 @@ static void write_object(
         return;
     }
     buf_char(out, '{');
-    json_object_foreach(cast.out, key, member) {
+    json_object_foreach(cast.out, key, member)
+    {
         if (!first)
             buf_char(out, ',');
         first = false;

@@ -41,8 +41,8 @@ struct profile *profiles_find(const struct profiles *profiles, const char *name)
 struct profile *profiles_current(const struct profiles *profiles)
 {
     struct profile *only = profiles->first;
-    struct profile *found =
-        profiles_find(profiles, profiles->current != NULL ? profiles->current : PROFILE_DEFAULT_NAME);
+    struct profile *found = profiles_find(
+        profiles, profiles->current != NULL ? profiles->current : PROFILE_DEFAULT_NAME);
 
     return found == NULL && only != NULL && only->next == NULL ? only : found;
 }
@@ -177,9 +177,11 @@ int profiles_save(const struct profiles *profiles, struct err *ret_err)
 
     if (profiles->path == NULL)
         return err_set(ret_err, ERR_IO, "there is no home folder to keep profiles in (set HOME)");
-    buf_literal(&text, "# Profiles of rook; written by rook login. Keep it to yourself (mode 0600).\n");
+    buf_literal(
+        &text, "# Profiles of rook; written by rook login. Keep it to yourself (mode 0600).\n");
     write_setting(&text, "current", profiles->current);
-    for (const struct profile *profile = profiles->first; profile != NULL; profile = profile->next) {
+    for (const struct profile *profile = profiles->first; profile != NULL;
+         profile = profile->next) {
         buf_printf(&text, "\n[%s]\n", profile->name);
         write_setting(&text, "url", profile->url);
         write_setting(&text, "token", profile->token);

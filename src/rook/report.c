@@ -120,9 +120,9 @@ static size_t token_len(struct str line, size_t at)
         const char *close = memchr(line.ptr + at + 1, line.ptr[at], line.len - at - 1);
         return close != NULL ? (size_t)(close - line.ptr) + 1 - at : 1;
     }
-    while (end < line.len &&
-           ((line.ptr[end] >= '0' && line.ptr[end] <= '9') || line.ptr[end] == '_' ||
-               ((unsigned char)line.ptr[end] | 0x20) >= 'a'))
+    while (
+        end < line.len && ((line.ptr[end] >= '0' && line.ptr[end] <= '9') || line.ptr[end] == '_' ||
+                              ((unsigned char)line.ptr[end] | 0x20) >= 'a'))
         end++;
     return MAX(end - at, 1);
 }
@@ -189,8 +189,7 @@ static size_t append_part(struct buf *out, struct str part)
     return columns_of(str_make(out->bytes + before, out->len - before));
 }
 
-void report_place(
-    struct buf *out, const struct statement *statement, size_t offset, size_t columns)
+void report_place(struct buf *out, const struct statement *statement, size_t offset, size_t columns)
 {
     struct str sql = statement->sql;
     unsigned number = MAX(statement->line, 1);
@@ -294,8 +293,8 @@ static void refusal_as_text(struct buf *text, const json_t *answer, int http_sta
     size_t columns = show_terminal_columns(stderr);
 
     buf_literal(text, "error: ");
-    (void)text_escape(
-        text, str_from(json_text(answer, "error", "the server refused, without a reason")),
+    (void)text_escape(text,
+        str_from(json_text(answer, "error", "the server refused, without a reason")),
         TEXT_KEEP_LINES);
     if (statement != NULL) {
         int64_t offset = place_of(detail, statement->sql);
@@ -307,8 +306,7 @@ static void refusal_as_text(struct buf *text, const json_t *answer, int http_sta
             buf_printf(text, "in the statement at line %u\n", statement->line);
         text->len--;
     }
-    append_hint(
-        text, json_text(detail, "hint", json_text(answer, "hint", NULL)), retry_after_s);
+    append_hint(text, json_text(detail, "hint", json_text(answer, "hint", NULL)), retry_after_s);
     if (detail == NULL) /* an SQL error explains itself; anything else may need the log */
         buf_printf(text, "\n(%s%sHTTP %d%s%s)", code != NULL ? code : "", code != NULL ? ", " : "",
             http_status, request_id[0] != '\0' ? ", request " : "", request_id);

@@ -62,7 +62,8 @@ static void explain_interruption(const struct shell *shell, int status)
     if (status == EXIT_INTERRUPTED && shell->edit != NULL)
         note(false, "The server stops the statement, unless it had finished already.");
     else if (status == EXIT_UNREACHABLE)
-        note(false, "If it was a write, whether it was done is not known: look before repeating it.");
+        note(false,
+            "If it was a write, whether it was done is not known: look before repeating it.");
 }
 
 static void run_direct(struct shell *shell, const struct statement *statement)
@@ -98,7 +99,8 @@ static void drop_held(struct shell *shell)
 static void begin(struct shell *shell)
 {
     if (shell->collecting) {
-        shell_failed(shell, report(EXIT_REFUSED, "a transaction is open already: COMMIT or ROLLBACK"));
+        shell_failed(
+            shell, report(EXIT_REFUSED, "a transaction is open already: COMMIT or ROLLBACK"));
         return;
     }
     shell->collecting = true;
@@ -142,11 +144,10 @@ static void commit(struct shell *shell)
         drop_held(shell);
         return;
     }
-    status = sql_transaction(
-        shell->client, &shell->target, shell->held, shell->held_count, &answer);
+    status =
+        sql_transaction(shell->client, &shell->target, shell->held, shell->held_count, &answer);
     if (status == 0) {
-        json_array_foreach(answer.data, i, result)
-            sql_show(shell->client, result);
+        json_array_foreach(answer.data, i, result) sql_show(shell->client, result);
         if (shell->edit != NULL)
             note(shell->client->quiet, "(committed %zu statement%s, %.1f ms)", shell->held_count,
                 shell->held_count == 1 ? "" : "s", (double)answer.elapsed_ns / 1e6);
@@ -240,8 +241,7 @@ static void run_pending(struct shell *shell)
         run_statement(shell, (struct statement){sql, shell->edit == NULL ? line : 0});
         at = piece.end;
     }
-    if (sql_next(text->bytes, text->len, at, &piece) == SQL_NOTHING &&
-        piece.open == SQL_OPEN_NONE)
+    if (sql_next(text->bytes, text->len, at, &piece) == SQL_NOTHING && piece.open == SQL_OPEN_NONE)
         at = text->len;
     shell->pending_line += count_lines(text->bytes, at);
     buf_consume(text, at);
@@ -283,16 +283,17 @@ static void end_pending(struct shell *shell)
     run_pending(shell);
     found = sql_next(shell->pending.bytes, shell->pending.len, 0, &piece);
     if (!ends(shell) && piece.open != SQL_OPEN_NONE) {
-        shell_failed(shell,
-            report(EXIT_REFUSED, "the input ends inside %s; the statement begins at line %u",
-                inside[piece.open],
-                shell->pending_line + count_lines(shell->pending.bytes, piece.start)));
+        shell_failed(
+            shell, report(EXIT_REFUSED, "the input ends inside %s; the statement begins at line %u",
+                       inside[piece.open],
+                       shell->pending_line + count_lines(shell->pending.bytes, piece.start)));
     } else if (!ends(shell) && found == SQL_PARTIAL) {
-        struct str sql =
-            str_make(shell->pending.bytes + piece.start, piece.end - piece.start);
-        run_statement(shell, (struct statement){sql,
-                                 shell->pending_line +
-                                     count_lines(shell->pending.bytes, piece.start)});
+        struct str sql = str_make(shell->pending.bytes + piece.start, piece.end - piece.start);
+        while (sql.ptr[sql.len - 1] == '\n')
+            sql.len--;
+        run_statement(
+            shell, (struct statement){
+                       sql, shell->pending_line + count_lines(shell->pending.bytes, piece.start)});
     }
     buf_reset(&shell->pending, 0);
 }
@@ -329,7 +330,7 @@ void shell_run_file(struct shell *shell, FILE *in)
     if (!ends(shell) && ferror(in) != 0)
         shell_failed(shell, report(EXIT_LOCAL, "cannot read the input: %s", strerror(errno)));
     end_pending(shell);
-    free(line);
+    mem_free(line);
     buf_fini(&shell->pending);
     shell->pending = outer_pending;
     shell->edit = outer_edit;
@@ -350,8 +351,8 @@ static const char *prompt(const struct shell *shell, struct buf *out)
     size_t width;
 
     buf_reset(out, 4096);
-    buf_printf(out, "%s/%s%s", shell->target.tenant, shell->target.database,
-        shell->collecting ? "*" : "");
+    buf_printf(
+        out, "%s/%s%s", shell->target.tenant, shell->target.database, shell->collecting ? "*" : "");
     width = out->len;
     if (shell->pending.len > 0) {
         struct sql_piece piece;
@@ -412,8 +413,7 @@ static void run_terminal(struct shell *shell)
 static int run_interactively(struct shell *shell)
 {
     struct client *client = shell->client;
-    const char *history =
-        profile_path(&client->arena, "XDG_STATE_HOME", ".local/state", "history");
+    const char *history = profile_path(&client->arena, "XDG_STATE_HOME", ".local/state", "history");
     struct err err = ERR_INIT;
     int status = greet(shell);
 

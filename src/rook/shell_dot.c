@@ -46,9 +46,9 @@ static void print_names(const struct shell *shell, const json_t *rows)
     size_t i;
     json_t *row;
 
+    json_array_foreach(rows, i, row) widest = MAX(widest, strlen(first_text(row)));
     json_array_foreach(rows, i, row)
-        widest = MAX(widest, strlen(first_text(row)));
-    json_array_foreach(rows, i, row) {
+    {
         struct buf safe = {0};
         size_t columns = text_escape(&safe, str_from(first_text(row)), TEXT_ONE_LINE);
         bool last = i + 1 == json_array_size(rows) || used + 2 * (widest + 2) > room;
@@ -91,7 +91,8 @@ static int dot_schema(struct shell *shell, const struct dot_words *words)
         &answer, pattern, NULL);
 
     if (status == 0) {
-        json_array_foreach(json_object_get(answer.data, "rows"), i, row) {
+        json_array_foreach(json_object_get(answer.data, "rows"), i, row)
+        {
             struct buf safe = {0};
             (void)text_escape(&safe, str_from(first_text(row)), TEXT_KEEP_LINES);
             (void)fprintf(shell->client->show.out, "%.*s;\n", STR_ARGS(buf_view(&safe)));
@@ -184,8 +185,7 @@ static int dot_headers(struct shell *shell, const struct dot_words *words)
 
 static int dot_null(struct shell *shell, const struct dot_words *words)
 {
-    shell->client->show.null_text =
-        arena_cstr(&shell->client->arena, str_from(words->words[1]));
+    shell->client->show.null_text = arena_cstr(&shell->client->arena, str_from(words->words[1]));
     return 0;
 }
 
@@ -197,8 +197,7 @@ static int dot_output(struct shell *shell, const struct dot_words *words)
     if (words->count > 1) {
         file = fopen(words->words[1], "we");
         if (file == NULL)
-            return report(
-                EXIT_LOCAL, "cannot write %s: %s", words->words[1], strerror(errno));
+            return report(EXIT_LOCAL, "cannot write %s: %s", words->words[1], strerror(errno));
     }
     if (shell->output != NULL && fclose(shell->output) != 0)
         status = report(EXIT_LOCAL, "cannot write the output file: %s", strerror(errno));

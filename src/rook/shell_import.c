@@ -88,8 +88,8 @@ static int count_columns(struct import *import)
         import->shell, "SELECT count(*) FROM pragma_table_info(?)", &answer, import->table, NULL);
 
     if (status == 0)
-        import->columns = (size_t)json_integer_value(json_array_get(
-            json_array_get(json_object_get(answer.data, "rows"), 0), 0));
+        import->columns = (size_t)json_integer_value(
+            json_array_get(json_array_get(json_object_get(answer.data, "rows"), 0), 0));
     answer_fini(&answer);
     return status;
 }
@@ -170,8 +170,8 @@ int shell_import(struct shell *shell, const char *path, const char *table, size_
     import.rows = json_array();
     status = import_rows(&import, skip);
     if (status == 0 || import.done > 0)
-        note(shell->client->quiet, "%zu row%s imported%s", import.done,
-            import.done == 1 ? "" : "s", status != 0 ? " before that" : "");
+        note(shell->client->quiet, "%zu row%s imported%s", import.done, import.done == 1 ? "" : "s",
+            status != 0 ? " before that" : "");
     json_decref(import.rows);
     csv_fini(&import.csv);
     buf_fini(&import.insert);

@@ -102,7 +102,8 @@ static void result_csv(const struct show *show, const json_t *result)
 
     for (size_t c = 0; c < columns && show->headers; c++)
         put_csv_field(show, column_name(result, c), c + 1 == columns);
-    json_array_foreach(json_object_get(result, "rows"), i, row) {
+    json_array_foreach(json_object_get(result, "rows"), i, row)
+    {
         for (size_t c = 0; c < columns; c++) {
             const json_t *value = json_array_get(row, c);
             struct buf text = {0};
@@ -125,15 +126,16 @@ static void result_jsonl(const struct show *show, const json_t *result)
     size_t i;
     json_t *row;
 
-    json_array_foreach(json_object_get(result, "rows"), i, row) {
+    json_array_foreach(json_object_get(result, "rows"), i, row)
+    {
         struct buf text = {0};
 
         buf_char(&text, '{');
         for (size_t c = 0; c < columns; c++) {
             if (c > 0)
                 buf_char(&text, ',');
-            json_write(&text, json_array_get(json_object_get(result, "columns"), c),
-                JSON_LAYOUT_LINE);
+            json_write(
+                &text, json_array_get(json_object_get(result, "columns"), c), JSON_LAYOUT_LINE);
             buf_char(&text, ':');
             json_write(&text, json_array_get(row, c), JSON_LAYOUT_LINE);
         }
@@ -161,7 +163,8 @@ static void result_line(const struct show *show, const json_t *result)
         widest = MAX(widest, text_escape(&name, column_name(result, c), TEXT_ONE_LINE));
         buf_fini(&name);
     }
-    json_array_foreach(json_object_get(result, "rows"), i, row) {
+    json_array_foreach(json_object_get(result, "rows"), i, row)
+    {
         if (i > 0)
             (void)fputc('\n', show->out);
         for (size_t c = 0; c < columns; c++) {
@@ -196,7 +199,8 @@ static struct table *result_table(const struct show *show, const json_t *result)
 
     for (size_t c = 0; c < columns; c++)
         table_head(table, c, column_name(result, c));
-    json_array_foreach(json_object_get(result, "rows"), i, row) {
+    json_array_foreach(json_object_get(result, "rows"), i, row)
+    {
         for (size_t c = 0; c < columns; c++) {
             const json_t *value = json_array_get(row, c);
             struct buf text = {0};
@@ -280,11 +284,10 @@ static void write_duration(struct buf *out, int64_t seconds)
         buf_printf(out, "%lld d %lld h", (long long)(seconds / 86400),
             (long long)(seconds % 86400 / 3600));
     else if (seconds >= 3600)
-        buf_printf(out, "%lld h %lld min", (long long)(seconds / 3600),
-            (long long)(seconds % 3600 / 60));
-    else if (seconds >= 60)
         buf_printf(
-            out, "%lld min %lld s", (long long)(seconds / 60), (long long)(seconds % 60));
+            out, "%lld h %lld min", (long long)(seconds / 3600), (long long)(seconds % 3600 / 60));
+    else if (seconds >= 60)
+        buf_printf(out, "%lld min %lld s", (long long)(seconds / 60), (long long)(seconds % 60));
     else
         buf_printf(out, "%lld s", (long long)seconds);
 }
@@ -307,7 +310,8 @@ static void write_list(struct buf *out, const json_t *list)
     size_t i;
     json_t *item;
 
-    json_array_foreach(list, i, item) {
+    json_array_foreach(list, i, item)
+    {
         if (i > 0)
             buf_literal(out, ", ");
         value_write(out, item, VALUE_SHOWN, "");
@@ -333,15 +337,15 @@ static void write_member(
         value_write(out, value, VALUE_SHOWN, "");
 }
 
-static void list_csv(
-    const struct show *show, const json_t *list, const struct show_column *columns)
+static void list_csv(const struct show *show, const json_t *list, const struct show_column *columns)
 {
     size_t i;
     json_t *object;
 
     for (const struct show_column *c = columns; c->key != NULL && show->headers; c++)
         put_csv_field(show, str_from(c->key), c[1].key == NULL);
-    json_array_foreach(list, i, object) {
+    json_array_foreach(list, i, object)
+    {
         for (const struct show_column *c = columns; c->key != NULL; c++) {
             struct buf text = {0};
             write_member(show, &text, find_member(object, c->key), c->kind);
@@ -364,7 +368,8 @@ static void list_table(
     table = table_new(count);
     for (size_t c = 0; c < count; c++)
         table_head(table, c, str_from(columns[c].heading));
-    json_array_foreach(list, i, object) {
+    json_array_foreach(list, i, object)
+    {
         for (size_t c = 0; c < count; c++) {
             const json_t *value = find_member(object, columns[c].key);
             struct buf text = {0};
@@ -388,14 +393,14 @@ void show_list(const struct show *show, const json_t *list, const struct show_co
         put_json(show, list);
         break;
     case SHOW_JSONL:
-        json_array_foreach(list, i, object)
-            put_json(show, object);
+        json_array_foreach(list, i, object) put_json(show, object);
         break;
     case SHOW_CSV:
         list_csv(show, list, columns);
         break;
     case SHOW_LINE:
-        json_array_foreach(list, i, object) {
+        json_array_foreach(list, i, object)
+        {
             if (i > 0)
                 (void)fputc('\n', show->out);
             show_object(show, object, columns);
@@ -449,15 +454,18 @@ static void tree(const struct show *show, const json_t *object, int depth)
     const char *key;
     json_t *value;
 
-    json_object_foreach(cast.out, key, value) {
+    json_object_foreach(cast.out, key, value)
+    {
         bool nested = json_is_object(value) && json_object_size(value) > 0;
         bool bytes = strstr(key, "ytes") != NULL;
         bool seconds = strstr(key, "Seconds") != NULL || strstr(key, "seconds") != NULL;
         struct buf text = {0};
 
         if (!nested)
-            write_member(
-                show, &text, value, bytes ? SHOW_BYTES : seconds ? SHOW_DURATION : SHOW_PLAIN);
+            write_member(show, &text, value,
+                bytes     ? SHOW_BYTES
+                : seconds ? SHOW_DURATION
+                          : SHOW_PLAIN);
         (void)fprintf(show->out, "%*s%s:%s", depth * 2, "", key, nested ? "\n" : " ");
         if (nested) {
             tree(show, value, depth + 1);

@@ -14,8 +14,8 @@ static int not_utf8(const struct statement *statement)
                : report(EXIT_USAGE, "the statement is not UTF-8");
 }
 
-int sql_query(struct client *client, const struct target *target,
-    const struct statement *statement, json_t *params, struct answer *ret_answer)
+int sql_query(struct client *client, const struct target *target, const struct statement *statement,
+    json_t *params, struct answer *ret_answer)
 {
     json_t *body = statement_body(statement);
 
@@ -25,8 +25,7 @@ int sql_query(struct client *client, const struct target *target,
     }
     if (params != NULL)
         (void)json_object_set_new(body, "params", params);
-    return client_call(client, "POST", target->query_path, body, statement, 1,
-        ret_answer);
+    return client_call(client, "POST", target->query_path, body, statement, 1, ret_answer);
 }
 
 int sql_transaction(struct client *client, const struct target *target,

@@ -9,8 +9,8 @@
 #define SQL_BATCH_MAX 100 /* statements the server takes in one batch */
 
 /* Runs one statement; takes `params` (NULL: none). */
-int sql_query(struct client *client, const struct target *target,
-    const struct statement *statement, json_t *params, struct answer *ret_answer) MUST_CHECK;
+int sql_query(struct client *client, const struct target *target, const struct statement *statement,
+    json_t *params, struct answer *ret_answer) MUST_CHECK;
 
 /* Runs up to SQL_BATCH_MAX as one transaction; the answer's data is an array of results. */
 int sql_transaction(struct client *client, const struct target *target,

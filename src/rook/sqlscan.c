@@ -89,7 +89,8 @@ static enum token token_of_word(const char *word, size_t len)
     return TOKEN_OTHER;
 }
 
-/* A doubled quote inside ends one literal and begins the next: for our question that is the same. */
+/* A doubled quote inside ends one literal and begins the next: for our question that is the same.
+ */
 static struct lexeme quoted(const char *sql, size_t len, size_t at, char close, enum sql_open open)
 {
     const char *end = memchr(sql + at + 1, close, len - at - 1);

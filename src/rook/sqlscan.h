@@ -50,8 +50,8 @@ enum sql_kind {
 enum sql_kind sql_kind_of(const char *sql, size_t len);
 
 /* Writes `sql` on one line into `out` (at least len + 1 bytes), for the history: blanks and line
- * breaks become one blank, line comments go. False when that would change the statement's meaning (a line break
- * inside a string or a name); `out` is then unspecified. */
+ * breaks become one blank, line comments go. False when that would change the statement's meaning
+ * (a line break inside a string or a name); `out` is then unspecified. */
 bool sql_flatten(const char *sql, size_t len, char *out);
 
 #endif

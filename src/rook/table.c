@@ -13,11 +13,11 @@ struct cell {
 
 struct table {
     size_t columns;
-    struct cell *heads; /* owned, `columns` of them */
-    size_t *widths;     /* owned, likewise */
+    struct cell *heads;              /* owned, `columns` of them */
+    size_t *widths;                  /* owned, likewise */
     enum table_align *column_aligns; /* owned, likewise: RIGHT until a cell is LEFT */
-    struct buf text;    /* of all cells, escaped */
-    struct cell *cells; /* owned */
+    struct buf text;                 /* of all cells, escaped */
+    struct cell *cells;              /* owned */
     size_t cell_count;
     size_t cell_room;
 };

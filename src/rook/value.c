@@ -69,8 +69,7 @@ static json_t *real_param(const char *text, struct err *ret_err)
 
 static json_t *text_value(struct str text, struct err *ret_err)
 {
-    json_t *value =
-        str_is_utf8(text) ? json_stringn(text.len > 0 ? text.ptr : "", text.len) : NULL;
+    json_t *value = str_is_utf8(text) ? json_stringn(text.len > 0 ? text.ptr : "", text.len) : NULL;
 
     if (value == NULL)
         (void)err_set(ret_err, ERR_BAD_REQUEST, "a text parameter is not UTF-8; pass it as a blob");
@@ -115,8 +114,8 @@ static json_t *blob_param(const char *text, struct err *ret_err)
     if (text[at] == '\0')
         value = blob_value(buf_view(&bytes));
     else
-        (void)err_set(ret_err, ERR_BAD_REQUEST,
-            "blob: takes pairs of hexadecimal digits, as in blob:0aff");
+        (void)err_set(
+            ret_err, ERR_BAD_REQUEST, "blob: takes pairs of hexadecimal digits, as in blob:0aff");
     buf_fini(&bytes);
     return value;
 }
@@ -258,8 +257,7 @@ static void write_object(struct buf *out, const json_t *value, enum value_form f
     buf_fini(&bytes);
 }
 
-void value_write(
-    struct buf *out, const json_t *value, enum value_form form, const char *null_text)
+void value_write(struct buf *out, const json_t *value, enum value_form form, const char *null_text)
 {
     if (value == NULL || json_is_null(value))
         buf_cstr(out, null_text);

@@ -28,8 +28,7 @@ enum value_form {
 };
 
 /* Appends a value of a result row. NULL appends `null_text`. */
-void value_write(
-    struct buf *out, const json_t *value, enum value_form form, const char *null_text);
+void value_write(struct buf *out, const json_t *value, enum value_form form, const char *null_text);
 
 /* True for what is shown right-aligned. */
 bool value_is_number(const json_t *value);

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from fake import OWNER
+from fake_server import OWNER
 
 
 def last(fake, method):
@@ -99,7 +99,7 @@ def test_the_operator_names_the_tenant(operator, fake, orders):
 
 
 def test_the_operators_profile_keeps_a_tenant(bare, fake, orders):
-    from fake import OPERATOR
+    from fake_server import OPERATOR
     bare.check("login", fake.url, "--tenant", "acme", stdin=OPERATOR)
     assert "orders" in bare.check("db", "list")
 
@@ -120,7 +120,7 @@ def test_a_token_is_alone_on_stdout(rook, fake):
 
 
 def test_a_token_by_the_operators_file(bare, fake, tmp_path):
-    from fake import OPERATOR
+    from fake_server import OPERATOR
     path = tmp_path / "operator.token"
     path.write_text(OPERATOR + "\n")
     path.chmod(0o600)

@@ -7,7 +7,7 @@ import re
 import stat
 
 import pytest
-from fake import OPERATOR, OWNER, READER, ok
+from fake_server import OPERATOR, OWNER, READER, ok
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 
@@ -233,6 +233,7 @@ def test_the_manual_names_every_command_and_option(rook):
     manual = (TOP / "docs/rook.1.scd").read_text().replace("\\", "")
     for name in commands(rook):
         assert f"*{name}*" in manual, name
+        assert f"rook {name}" in rook.check("help", *name.split())
         for option in re.findall(r"^  --([a-z-]+)", rook.check("help", *name.split()), re.M):
             assert f"*--{option}*" in manual, option
     for option in re.findall(r"^  --([a-z-]+)", rook.check("--help"), re.M):
@@ -253,7 +254,7 @@ def test_the_output_must_be_written(rook, orders):
     if not os.path.exists("/dev/full"):
         pytest.skip("no /dev/full")
     import subprocess
-    from conftest import ROOK
+    from rook_runner import ROOK
     with open("/dev/full", "w") as full:
         done = subprocess.run([str(ROOK), "query", "acme/orders", "select 1"], stdout=full,
                               stderr=subprocess.PIPE, env=rook.env, timeout=60)

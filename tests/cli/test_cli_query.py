@@ -5,7 +5,7 @@ import io
 import json
 
 import pytest
-from fake import ok
+from fake_server import ok
 
 
 def test_a_table_is_aligned_by_what_the_screen_shows(rook, orders):
