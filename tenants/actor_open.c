@@ -158,6 +158,13 @@ static int open_head(
     return 0;
 }
 
+static void set_open(struct actor *actor, struct open_database *open)
+{
+    mutex_lock(&actor->lock);
+    actor->open = open;
+    mutex_unlock(&actor->lock);
+}
+
 static int open_database(struct actor *actor, const struct database *database, struct err *ret_err)
 {
     struct open_database *open = open_new(actor);
@@ -166,13 +173,13 @@ static int open_database(struct actor *actor, const struct database *database, s
     int rc = -1;
 
     set_settings(open, database);
-    actor->open = open; /* lanes look there; nobody else does while OPENING */
+    set_open(actor, open); /* lanes look there; nobody else uses it while OPENING */
     before = account_enter(open->account);
     if (locate(actor->engine, database, &paths, ret_err) == 0 &&
         open_head(open, &paths, ret_err) == 0)
         rc = lane_connect(&open->write, ret_err);
     if (rc < 0) {
-        actor->open = NULL;
+        set_open(actor, NULL);
         open_free(open);
     }
     (void)account_enter(before);

@@ -178,6 +178,21 @@ static enum run_result run_transaction(struct lane *lane, struct request *reques
     return result;
 }
 
+/* What the last turn left: for the tick, and for stream_is_autocommit(). */
+static void note_state(struct lane *lane)
+{
+    struct stream *stream = lane->stream;
+    bool open = in_transaction(lane);
+
+    atomic_store(&stream->autocommit, !open);
+    mutex_lock(&lane->actor->lock);
+    if (!open)
+        stream->transaction_since_ms = 0;
+    else if (stream->transaction_since_ms == 0)
+        stream->transaction_since_ms = clock_now_ms();
+    mutex_unlock(&lane->actor->lock);
+}
+
 /* False: parked, and the request is back in the inbox. */
 static bool run_request(struct lane *lane, struct request *request)
 {
@@ -208,23 +223,9 @@ static bool run_request(struct lane *lane, struct request *request)
         request->err.native = SQLITE_BUSY;
     }
     lane->parked_since_ns = 0;
+    note_state(lane); /* before the answer: stream_is_autocommit() is asked right after it */
     request_finish(lane->actor, request);
     return true;
-}
-
-/* What the last turn left: for the tick, and for stream_is_autocommit(). */
-static void note_state(struct lane *lane)
-{
-    struct stream *stream = lane->stream;
-    bool open = in_transaction(lane);
-
-    atomic_store(&stream->autocommit, !open);
-    mutex_lock(&lane->actor->lock);
-    if (!open)
-        stream->transaction_since_ms = 0;
-    else if (stream->transaction_since_ms == 0)
-        stream->transaction_since_ms = clock_now_ms();
-    mutex_unlock(&lane->actor->lock);
 }
 
 static void close_lane(struct lane *lane)
@@ -265,7 +266,8 @@ bool stream_run_turn(struct lane *lane)
     } else if (request != NULL && !run_request(lane, request)) {
         return false;
     }
-    note_state(lane);
+    if (expire)
+        note_state(lane);
     gate_request_sync(&lane->actor->open->gate);
     return true;
 }
