@@ -1,0 +1,359 @@
+/* Two tables of the same make: open addressing with linear probing over entries that are found by a
+ * keyed hash (SipHash, so that strangers cannot aim at one chain) and compared whole. The tokens'
+ * key is the 43-character tail, compared in constant time; the databases' is "tenant/segment",
+ * lowered.
+ *
+ * Invariants:
+ *   1. An entry with a value owns one reference to it.
+ *   2. No gap between an entry and its home slot: removal shifts later ones back.
+ *   3. At most `bound` entries in a table of at least twice as many slots, so that probing ends.
+ * Over the bound the hand goes round: an entry used since it last came by gets a second chance. */
+#include "tenants/directory.h"
+
+#include "tenants/base/check.h"
+#include "tenants/base/clock.h"
+#include "tenants/base/hash.h"
+#include "tenants/base/mem.h"
+#include "tenants/token.h"
+
+#define KEY_MAX (SLUG_TENANT_MAX + 1 + SLUG_SEGMENT_MAX)
+#define SLOTS_MIN 32
+
+struct entry {
+    uint64_t hash;
+    void *value; /* owned reference; NULL: empty */
+    char *key;   /* owned */
+    uint64_t tenant_id;
+    uint64_t generation;
+    int64_t expires_wall_ms; /* 0: never */
+    uint16_t key_len;
+    bool used;
+};
+
+struct table {
+    struct entry *entries;
+    size_t capacity; /* a power of two */
+    size_t count;
+    size_t bound;
+    size_t hand;
+    void (*release)(void *value);
+    bool secret; /* keys are compared in constant time and wiped */
+};
+
+struct directory {
+    struct catalogue *catalogue;
+    struct table tokens;
+    struct table databases;
+    uint64_t hits;
+    uint64_t misses;
+    uint64_t evicted;
+};
+
+/* ---- the table ---- */
+
+static void table_init(struct table *table, size_t bound, void (*release)(void *value), bool secret)
+{
+    *table =
+        (struct table){.capacity = SLOTS_MIN, .bound = MAX(bound, (size_t)16), .release = release};
+    table->secret = secret;
+    table->entries = mem_zalloc(table->capacity * sizeof(struct entry));
+}
+
+static void entry_clear(struct table *table, struct entry *entry)
+{
+    if (entry->value == NULL)
+        return;
+    table->release(entry->value);
+    if (table->secret)
+        explicit_bzero(entry->key, entry->key_len);
+    mem_free(entry->key);
+    *entry = (struct entry){.value = NULL};
+}
+
+static void table_fini(struct table *table)
+{
+    for (size_t i = 0; i < table->capacity; i++)
+        entry_clear(table, &table->entries[i]);
+    mem_free(table->entries);
+    table->entries = NULL;
+}
+
+static bool same_key(
+    const struct table *table, const struct entry *entry, uint64_t hash, struct str key)
+{
+    if (entry->hash != hash || entry->key_len != key.len)
+        return false;
+    return table->secret ? token_equal(entry->key, key.ptr, key.len)
+                         : memcmp(entry->key, key.ptr, key.len) == 0;
+}
+
+/* The key's entry, or the empty one where it would go. */
+static struct entry *find(const struct table *table, uint64_t hash, struct str key)
+{
+    size_t at = hash & (table->capacity - 1);
+
+    while (table->entries[at].value != NULL && !same_key(table, &table->entries[at], hash, key))
+        at = (at + 1) & (table->capacity - 1);
+    return &table->entries[at];
+}
+
+/* Invariant 2: whoever may sit in the gap moves into it, which leaves another gap. */
+static void table_remove(struct table *table, struct entry *entry)
+{
+    size_t mask = table->capacity - 1;
+    size_t gap = (size_t)(entry - table->entries);
+
+    entry_clear(table, entry);
+    table->count--;
+    for (size_t at = (gap + 1) & mask; table->entries[at].value != NULL; at = (at + 1) & mask) {
+        size_t home = table->entries[at].hash & mask;
+
+        if (((at - home) & mask) < ((at - gap) & mask))
+            continue; /* its home lies after the gap */
+        table->entries[gap] = table->entries[at];
+        table->entries[at] = (struct entry){.value = NULL};
+        gap = at;
+    }
+}
+
+static void table_grow(struct table *table)
+{
+    struct entry *old = table->entries;
+    size_t old_capacity = table->capacity;
+
+    table->capacity *= 2;
+    table->entries = mem_zalloc(table->capacity * sizeof(struct entry));
+    for (size_t i = 0; i < old_capacity; i++) {
+        size_t at = old[i].hash & (table->capacity - 1);
+
+        if (old[i].value == NULL)
+            continue;
+        while (table->entries[at].value != NULL)
+            at = (at + 1) & (table->capacity - 1);
+        table->entries[at] = old[i];
+    }
+    mem_free(old);
+    table->hand = 0;
+}
+
+/* Frees one place: what is outdated or was not used since the hand last came by. */
+static void table_evict(struct directory *directory, struct table *table)
+{
+    for (;;) {
+        struct entry *entry = &table->entries[table->hand];
+
+        table->hand = (table->hand + 1) & (table->capacity - 1);
+        if (entry->value == NULL)
+            continue;
+        if (entry->used &&
+            catalogue_is_current(directory->catalogue, entry->tenant_id, entry->generation)) {
+            entry->used = false;
+            continue;
+        }
+        table_remove(table, entry);
+        directory->evicted++;
+        return;
+    }
+}
+
+/* Takes over a reference to the value. */
+static void table_put(
+    struct directory *directory, struct table *table, struct str key, const struct entry *filled)
+{
+    uint64_t hash = hash_str(key);
+    struct entry *entry = find(table, hash, key);
+
+    if (entry->value != NULL) {
+        table->release(entry->value);
+    } else {
+        if (table->count >= table->bound)
+            table_evict(directory, table);
+        else if ((table->count + 1) * 2 > table->capacity)
+            table_grow(table);
+        entry = find(table, hash, key);
+        entry->key = mem_strndup(key.ptr, key.len);
+        entry->key_len = (uint16_t)key.len;
+        entry->hash = hash;
+        table->count++;
+    }
+    entry->value = filled->value;
+    entry->tenant_id = filled->tenant_id;
+    entry->generation = filled->generation;
+    entry->expires_wall_ms = filled->expires_wall_ms;
+    entry->used = true;
+}
+
+static void *table_get(struct directory *directory, struct table *table, struct str key)
+{
+    struct entry *entry = find(table, hash_str(key), key);
+
+    if (entry->value != NULL &&
+        (!catalogue_is_current(directory->catalogue, entry->tenant_id, entry->generation) ||
+            (entry->expires_wall_ms != 0 && entry->expires_wall_ms <= clock_wall_ms()))) {
+        table_remove(table, entry);
+        directory->misses++;
+        return NULL;
+    }
+    if (entry->value == NULL) {
+        directory->misses++;
+        return NULL;
+    }
+    entry->used = true;
+    directory->hits++;
+    return entry->value;
+}
+
+/* ---- the directory ---- */
+
+static void release_principal(void *value)
+{
+    principal_unref(value);
+}
+
+static void release_database(void *value)
+{
+    database_unref(value);
+}
+
+struct directory *directory_new(struct catalogue *catalogue)
+{
+    return directory_new_bounded(catalogue, DIRECTORY_TOKENS_MAX, DIRECTORY_DATABASES_MAX);
+}
+
+struct directory *directory_new_bounded(
+    struct catalogue *catalogue, size_t tokens_max, size_t databases_max)
+{
+    struct directory *directory = mem_zalloc(sizeof(*directory));
+
+    directory->catalogue = catalogue;
+    table_init(&directory->tokens, tokens_max, release_principal, true);
+    table_init(&directory->databases, databases_max, release_database, false);
+    return directory;
+}
+
+void directory_free(struct directory *directory)
+{
+    if (directory == NULL)
+        return;
+    table_fini(&directory->tokens);
+    table_fini(&directory->databases);
+    mem_free(directory);
+}
+
+/* "tenant/segment", lowered, into `out` (KEY_MAX). len 0: no such name can be. */
+static struct str database_key(struct str tenant_slug, struct str segment, char *out)
+{
+    if (tenant_slug.len == 0 || tenant_slug.len > SLUG_TENANT_MAX || segment.len == 0 ||
+        segment.len > SLUG_SEGMENT_MAX || str_find(tenant_slug, '/') < tenant_slug.len ||
+        !slug_lower(tenant_slug, out, SLUG_TENANT_MAX) ||
+        !slug_lower(segment, out + tenant_slug.len + 1, SLUG_SEGMENT_MAX))
+        return str_make(out, 0);
+    out[tenant_slug.len] = '/';
+    return str_make(out, tenant_slug.len + 1 + segment.len);
+}
+
+struct principal *directory_token(struct directory *directory, struct str token)
+{
+    struct str prefix;
+    struct str tail;
+
+    if (token_parse(token, &prefix, &tail, NULL) < 0)
+        return NULL;
+    return table_get(directory, &directory->tokens, tail);
+}
+
+struct database *directory_database(
+    struct directory *directory, struct str tenant_slug, struct str database_slug)
+{
+    char text[KEY_MAX];
+    struct str key = database_key(tenant_slug, database_slug, text);
+
+    return key.len == 0 ? NULL : table_get(directory, &directory->databases, key);
+}
+
+/* ---- loads ---- */
+
+static void on_loaded(struct catalogue_call *call)
+{
+    struct directory_load *load = CONTAINER_OF(call, struct directory_load, call);
+
+    if (call->err.code == ERR_NONE) {
+        if (load->token.len > 0)
+            load->principal = call->output;
+        else
+            load->database = call->output;
+    }
+    call->done = load->done;
+    call->done(call);
+}
+
+static void begin_load(struct directory *directory, struct directory_load *load)
+{
+    load->principal = NULL;
+    load->database = NULL;
+    /* Before the read: what changes from here on outdates it. */
+    load->generation = catalogue_generation(directory->catalogue);
+    load->done = load->call.done;
+    load->call.catalogue = directory->catalogue;
+    load->call.done = on_loaded;
+}
+
+void directory_load_token(struct directory *directory, struct directory_load *load)
+{
+    struct str prefix;
+    struct str tail;
+
+    begin_load(directory, load);
+    load->call.err = ERR_INIT;
+    if (token_parse(load->token, &prefix, &tail, &load->call.err) < 0) {
+        on_loaded(&load->call);
+        return;
+    }
+    token_hash(tail, load->token_lookup.hash);
+    catalogue_token_lookup(&load->call, &load->token_lookup);
+}
+
+void directory_load_database(struct directory *directory, struct directory_load *load)
+{
+    load->token = str_make(NULL, 0);
+    begin_load(directory, load);
+    load->database_lookup =
+        (struct database_lookup_input){.tenant = load->tenant_slug, .segment = load->database_slug};
+    catalogue_database_lookup(&load->call, &load->database_lookup);
+}
+
+void directory_loaded(struct directory *directory, struct directory_load *load)
+{
+    struct entry filled = {.generation = load->generation};
+    char text[KEY_MAX];
+    struct str prefix;
+    struct str key;
+
+    if (load->principal != NULL) {
+        if (token_parse(load->token, &prefix, &key, NULL) < 0)
+            return;
+        filled.value = principal_ref(load->principal);
+        filled.tenant_id = load->principal->tenant_id;
+        filled.expires_wall_ms = load->principal->expires_wall_ms;
+        table_put(directory, &directory->tokens, key, &filled);
+    } else if (load->database != NULL) {
+        key = database_key(load->tenant_slug, load->database_slug, text);
+        if (key.len == 0)
+            return;
+        filled.value = database_ref(load->database);
+        filled.tenant_id = load->database->tenant_id;
+        filled.expires_wall_ms = load->database->expires_wall_ms;
+        table_put(directory, &directory->databases, key, &filled);
+    }
+}
+
+void directory_figures(struct directory *directory, struct directory_figures *ret_figures)
+{
+    *ret_figures = (struct directory_figures){
+        .tokens = directory->tokens.count,
+        .databases = directory->databases.count,
+        .hits = directory->hits,
+        .misses = directory->misses,
+        .evicted = directory->evicted,
+    };
+}

@@ -1,0 +1,128 @@
+/* An engine for tests of what stands on it: one SQLite database in memory, every request run at
+ * once by who submits it, in a transaction of its own. Define nothing; include it once per program.
+ */
+#ifndef TESTS_LIB_FAKE_ENGINE_H
+#define TESTS_LIB_FAKE_ENGINE_H
+
+#include <sqlite3.h>
+#include <stdio.h>
+
+#include "tenants/base/random.h"
+#include "tenants/engine.h"
+#include "tenants/family.h"
+
+static struct {
+    sqlite3 *db;
+    unsigned submitted;
+    unsigned closed;           /* databases closed */
+    unsigned removed;          /* families removed */
+    unsigned fail_next;        /* so many requests are refused */
+    unsigned run_twice;        /* so many procedures are run, undone, and run again */
+    bool hold_closes;          /* engine_close_database() never answers */
+    void (*before_done)(void); /* called once, between commit and done */
+} fake;
+
+static void fake_open(void)
+{
+    if (sqlite3_open(":memory:", &fake.db) != SQLITE_OK)
+        abort();
+}
+
+static void fake_close(void)
+{
+    if (sqlite3_close(fake.db) != SQLITE_OK)
+        abort();
+    memset(&fake, 0, sizeof(fake));
+}
+
+static void fake_exec(const char *sql)
+{
+    char *message = NULL;
+
+    if (sqlite3_exec(fake.db, sql, NULL, NULL, &message) != SQLITE_OK) {
+        (void)fprintf(stderr, "%s: %s\n", sql, message);
+        abort();
+    }
+}
+
+__attribute__((unused)) static int64_t fake_int(const char *sql)
+{
+    sqlite3_stmt *statement = NULL;
+    int64_t value;
+
+    if (sqlite3_prepare_v2(fake.db, sql, -1, &statement, NULL) != SQLITE_OK ||
+        sqlite3_step(statement) != SQLITE_ROW)
+        abort();
+    value = sqlite3_column_int64(statement, 0);
+    (void)sqlite3_finalize(statement);
+    return value;
+}
+
+void engine_submit(struct engine *engine, struct database *database, struct request *request)
+{
+    (void)engine;
+    (void)database;
+    fake.submitted++;
+    request->err = ERR_INIT;
+    if (fake.fail_next > 0) {
+        fake.fail_next--;
+        (void)err_set(&request->err, ERR_OVERLOADED, "too much to do");
+        request->done(request);
+        return;
+    }
+    if (fake.run_twice > 0) {
+        fake.run_twice--;
+        fake_exec("BEGIN");
+        (void)request->procedure(fake.db, request->procedure_argument, &request->err);
+        fake_exec("ROLLBACK");
+        request->err = ERR_INIT;
+    }
+    fake_exec("BEGIN");
+    if (request->procedure(fake.db, request->procedure_argument, &request->err) == 0)
+        fake_exec("COMMIT");
+    else
+        fake_exec("ROLLBACK");
+    if (fake.before_done != NULL) {
+        void (*hook)(void) = fake.before_done;
+
+        fake.before_done = NULL;
+        hook();
+    }
+    request->done(request);
+}
+
+void engine_on_live(struct engine *engine, database_live_fn live, void *catalogue)
+{
+    (void)engine;
+    (void)live;
+    (void)catalogue;
+}
+
+void engine_close_database(
+    struct engine *engine, struct database *database, void (*done)(void *), void *argument)
+{
+    (void)engine;
+    (void)database;
+    fake.closed++;
+    if (!fake.hold_closes)
+        done(argument);
+}
+
+__attribute__((weak)) void family_new_id(char out[ID_HEX_BYTES])
+{
+    unsigned char bytes[16];
+
+    random_bytes(bytes, sizeof(bytes));
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        (void)snprintf(out + i * 2, 3, "%02x", bytes[i]);
+}
+
+int family_remove(const char *data_dir, const char *family_id, struct err *ret_err)
+{
+    (void)data_dir;
+    (void)family_id;
+    fake.removed++;
+    return err_set(ret_err, ERR_NOT_FOUND, "no folder");
+}
+
+#endif
