@@ -1,0 +1,587 @@
+#include "src/connection.h"
+
+#include <limits.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "src/http_parser.h"
+#include "tenants/base/check.h"
+#include "tenants/base/log.h"
+#include "tenants/base/mem.h"
+#include "tenants/base/metrics.h"
+
+/* ---- state ---- */
+
+#define BIT(state) (1U << CONNECTION_##state)
+static const unsigned moves[] = {
+    [CONNECTION_IDLE] = BIT(HEAD) | BIT(LINGER) | BIT(CLOSING),
+    [CONNECTION_HEAD] = BIT(IDLE) | BIT(BODY) | BIT(BUSY) | BIT(LINGER) | BIT(CLOSING),
+    [CONNECTION_BODY] = BIT(IDLE) | BIT(BUSY) | BIT(LINGER) | BIT(CLOSING),
+    [CONNECTION_BUSY] = BIT(IDLE) | BIT(LINGER) | BIT(CLOSING),
+    [CONNECTION_LINGER] = BIT(CLOSING),
+    [CONNECTION_CLOSING] = 0,
+};
+
+void connection_set_state(struct connection *connection, enum connection_state state)
+{
+    CHECK((moves[connection->state] & (1U << state)) != 0);
+    connection->state = state;
+}
+
+/* Of what libuv holds, how much the kernel has taken: its callback comes only with the last byte.
+ */
+static uint64_t under_way(const struct connection *connection)
+{
+    return connection->queued_bytes == 0
+               ? 0
+               : connection->queued_bytes - uv_stream_get_write_queue_size(&connection->uv.stream);
+}
+
+static void set_wait(struct connection *connection, enum wait wait, bool anew)
+{
+    if (wait == connection->wait && !anew)
+        return;
+    list_remove(&connection->waiting);
+    connection->wait = wait;
+    connection->progress = 0;
+    connection->progress_mark = under_way(connection);
+    connection->since_ms = uv_now(&connection->loop->uv);
+    if (wait != WAIT_NOTHING)
+        list_append(&connection->loop->waiting[wait], &connection->waiting);
+}
+
+/* What is it waiting for, now that nothing more can be done for it? */
+static void update_wait(struct connection *connection)
+{
+    switch (connection->state) {
+    case CONNECTION_CLOSING:
+        set_wait(connection, WAIT_NOTHING, false);
+        return;
+    case CONNECTION_LINGER:
+        set_wait(connection, connection->queued_bytes > 0 ? WAIT_WRITE : WAIT_LINGER, false);
+        return;
+    case CONNECTION_IDLE:
+    case CONNECTION_HEAD:
+    case CONNECTION_BODY:
+    case CONNECTION_BUSY:
+        break;
+    }
+    if (connection->queued_bytes > 0)
+        set_wait(connection, WAIT_WRITE, false);
+    else if (connection->state == CONNECTION_IDLE)
+        set_wait(connection, WAIT_IDLE, true);
+    else if (connection->state == CONNECTION_HEAD)
+        set_wait(connection, WAIT_HEAD, false);
+    else if (connection->state == CONNECTION_BODY)
+        set_wait(connection, WAIT_BODY, false);
+    else
+        set_wait(connection, connection->at_eof ? WAIT_GONE : WAIT_NOTHING, false);
+}
+
+/* ---- the end ---- */
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct connection *connection = handle->data;
+    struct loop *loop = connection->loop;
+
+    loop_thread_enter();
+    admission_leave(&loop->server->admission, connection->counted ? &connection->key : NULL);
+    metric_gauge_add(METRIC_CONNECTIONS, 0, -1);
+    loop->connection_count--;
+    buf_fini(&connection->in);
+    mem_free(connection);
+    loop_settle(loop);
+    loop_thread_leave();
+}
+
+void connection_drop(struct connection *connection)
+{
+    if (connection->state == CONNECTION_CLOSING)
+        return;
+    connection_set_state(connection, CONNECTION_CLOSING);
+    set_wait(connection, WAIT_NOTHING, false);
+    list_remove(&connection->link);
+    if (connection->turn != NULL) {
+        turn_abandon(connection->turn);
+        connection->turn = NULL;
+    }
+    uv_close(&connection->uv.handle, on_closed);
+}
+
+/* Everything is written: FIN. With bytes of the client still unread, closing now would reset the
+ * connection and could take the answer with it; so the rest is read and thrown away for a while. */
+static void end_gently(struct connection *connection)
+{
+    uv_os_fd_t fd;
+
+    if (connection->wait == WAIT_LINGER)
+        return;
+    if (!connection->linger_after || connection->at_eof ||
+        uv_fileno(&connection->uv.handle, &fd) != 0 || shutdown(fd, SHUT_WR) != 0) {
+        connection_drop(connection);
+        return;
+    }
+    if (connection->state != CONNECTION_LINGER)
+        connection_set_state(connection, CONNECTION_LINGER);
+    set_wait(connection, WAIT_LINGER, false);
+}
+
+/* ---- requests ---- */
+
+/* An error found before there was a request: the default shape, and the end. */
+static void refuse(struct connection *connection, int status, const char *reason)
+{
+    struct loop *loop = connection->loop;
+    struct http_response response = {.status = status, .content_type = "application/json"};
+    struct buf body = {0};
+    struct http_head_out head = {.date = loop_date(loop), .close = true};
+    const char *code = status == 408   ? "timeout"
+                       : status == 413 ? "too_large"
+                       : status == 501 ? "not_implemented"
+                                       : "bad_request";
+
+    http_write_error_body(&body, reason, code, str_make("", 0));
+    head.content_length = body.len;
+    http_write_head(&loop->scratch, &response, &head);
+    buf_str(&loop->scratch, buf_view(&body));
+    buf_fini(&body);
+    log_debug(
+        "http.refused", "remote=%s status=%d reason=\"%s\"", connection->remote, status, reason);
+    if (connection->turn != NULL) {
+        turn_abandon(connection->turn);
+        connection->turn = NULL;
+    }
+    connection->close_after = true;
+    connection->linger_after = true;
+    connection_set_state(connection, CONNECTION_LINGER);
+}
+
+static void refuse_turn(struct connection *connection, enum err_code code, const char *reason)
+{
+    struct err err = ERR_INIT;
+
+    (void)err_set(&err, code, "%s", reason);
+    connection->linger_after = true;
+    connection_set_state(connection, CONNECTION_BUSY);
+    turn_refuse(connection->turn, &err);
+}
+
+/* The request is whole. */
+static void begin(struct connection *connection, struct str body)
+{
+    struct turn *turn = connection->turn;
+
+    turn->x.http.body = body;
+    connection->requests++;
+    connection_set_state(connection, CONNECTION_BUSY);
+    turn_begin(turn);
+}
+
+static void prepare(struct connection *connection, struct turn *turn)
+{
+    struct http_request *http = &turn->x.http;
+    const struct policy *policy = &connection->loop->server->policy;
+
+    http->remote = str_from(connection->remote);
+    if (connection->trusted)
+        policy_forwarded(policy, http);
+    if (policy->base_domain[0] != '\0')
+        http_split_host(http, policy->base_domain);
+    turn->allow_origin = policy_allow_origin(policy, http);
+}
+
+/* The head is parsed: is there a body, may it come, is it here already? Returns how much of `rest`
+ * was taken. */
+static size_t open_body(struct connection *connection, struct turn *turn, struct str rest)
+{
+    struct http_head *head = &turn->head;
+    uint64_t length = head->has_content_length ? head->content_length : 0;
+
+    if (length > connection->loop->limits.max_body_bytes) {
+        refuse_turn(connection, ERR_TOO_LARGE, "the request's body is too large");
+        return 0;
+    }
+    if (!head->chunked && length <= rest.len) {
+        struct buf *bytes = &turn->head_bytes; /* has room: take_head reserved it */
+        size_t at = bytes->len;
+
+        buf_append(bytes, rest.ptr, (size_t)length);
+        begin(connection, str_make(bytes->bytes + at, (size_t)length));
+        return (size_t)length;
+    }
+    turn->body_left = length;
+    turn->body.limit_bytes = 0;
+    if (!head->chunked && buf_reserve(&turn->body, (size_t)MIN(length, LOOP_READ_BYTES)) < 0) {
+        refuse(connection, 503, "out of memory");
+        return 0;
+    }
+    connection_set_state(connection, CONNECTION_BODY);
+    if (head->expects_continue && rest.len == 0)
+        buf_literal(&connection->loop->scratch, "HTTP/1.1 100 Continue\r\n\r\n");
+    return 0;
+}
+
+/* Returns how much was taken; 0 when the head is not whole. */
+static size_t take_head(struct connection *connection, const char *bytes, size_t len)
+{
+    struct loop *loop = connection->loop;
+    struct http_head *head = &connection->head;
+    const char *reason = NULL;
+    struct turn *turn;
+    size_t with_body;
+
+    switch (http_head_scan(head, bytes, len, &loop->limits.head)) {
+    case HTTP_HEAD_MORE:
+        return 0;
+    case HTTP_HEAD_BAD:
+        refuse(connection, head->status, head->reason);
+        return len;
+    case HTTP_HEAD_DONE:
+        break;
+    }
+    turn = turn_take(loop, connection);
+    connection->turn = turn;
+    turn->head = *head;
+    with_body = head->len;
+    if (head->has_content_length && head->content_length <= len - head->len)
+        with_body += (size_t)head->content_length;
+    if (buf_reserve(&turn->head_bytes, with_body) < 0) {
+        refuse(connection, 503, "out of memory");
+        return len;
+    }
+    buf_append(&turn->head_bytes, bytes, head->len);
+    if (http_parse_head(head, turn->head_bytes.bytes, &turn->x.arena, &turn->x.http, &reason) < 0) {
+        refuse(connection, 400, reason);
+        return len;
+    }
+    prepare(connection, turn);
+    return turn->head.len +
+           open_body(connection, turn, str_make(bytes + turn->head.len, len - turn->head.len));
+}
+
+static size_t take_length_body(struct connection *connection, const char *bytes, size_t len)
+{
+    struct turn *turn = connection->turn;
+    size_t taken = (size_t)MIN((uint64_t)len, turn->body_left);
+
+    buf_append(&turn->body, bytes, taken);
+    turn->body_left -= taken;
+    if (turn->body.failed)
+        refuse(connection, 503, "out of memory");
+    else if (turn->body_left == 0)
+        begin(connection, buf_view(&turn->body));
+    return taken;
+}
+
+static size_t take_chunked_body(struct connection *connection, const char *bytes, size_t len)
+{
+    struct turn *turn = connection->turn;
+    struct str part;
+    size_t taken;
+
+    switch (http_chunked_feed(&turn->chunked, bytes, len, &taken, &part)) {
+    case HTTP_CHUNKED_BAD:
+        refuse(connection, 400, "the chunked body is malformed");
+        return len;
+    case HTTP_CHUNKED_DONE:
+        begin(connection, buf_view(&turn->body));
+        return taken;
+    case HTTP_CHUNKED_MORE:
+        break;
+    }
+    if (turn->body.len + part.len > connection->loop->limits.max_body_bytes) {
+        refuse_turn(connection, ERR_TOO_LARGE, "the request's body is too large");
+        return len;
+    }
+    buf_str(&turn->body, part);
+    if (turn->body.failed)
+        refuse(connection, 503, "out of memory");
+    return taken;
+}
+
+/* Takes what it can of `bytes`; returns how much. Stops where an answer must come first. */
+static size_t take(struct connection *connection, const char *bytes, size_t len)
+{
+    size_t at = 0;
+
+    while (at < len && connection->queued_bytes < TURN_HIGH_BYTES) {
+        size_t taken;
+
+        switch (connection->state) {
+        case CONNECTION_IDLE:
+            if (connection->close_after)
+                return len;
+            connection->head = (struct http_head){0};
+            connection_set_state(connection, CONNECTION_HEAD);
+            continue;
+        case CONNECTION_HEAD:
+            taken = take_head(connection, bytes + at, len - at);
+            if (taken == 0 && connection->state == CONNECTION_HEAD)
+                return at;
+            at += taken;
+            continue;
+        case CONNECTION_BODY:
+            at += connection->turn->head.chunked
+                      ? take_chunked_body(connection, bytes + at, len - at)
+                      : take_length_body(connection, bytes + at, len - at);
+            continue;
+        case CONNECTION_BUSY:
+            return at;
+        case CONNECTION_LINGER:
+        case CONNECTION_CLOSING:
+            return len;
+        }
+    }
+    return at;
+}
+
+/* Serves what `in` holds. */
+static void take_input(struct connection *connection)
+{
+    if (connection->serving)
+        return;
+    connection->serving = true;
+    if (connection->in.len > 0)
+        buf_consume(&connection->in, take(connection, connection->in.bytes, connection->in.len));
+    if (connection->in.len == 0 && connection->in.capacity > 0)
+        buf_fini(&connection->in);
+    connection->serving = false;
+}
+
+/* ---- reading ---- */
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret_buf)
+{
+    struct connection *connection = handle->data;
+
+    (void)suggested;
+    *ret_buf = uv_buf_init(connection->loop->read_buffer, LOOP_READ_BYTES);
+}
+
+static void receive(struct connection *connection, const char *bytes, size_t len)
+{
+    size_t taken = 0;
+
+    metric_add(METRIC_BYTES_IN, len);
+    connection->progress += len;
+    if (connection->in.len == 0) {
+        connection->serving = true;
+        taken = take(connection, bytes, len);
+        connection->serving = false;
+    }
+    if (taken < len && connection->state < CONNECTION_LINGER)
+        buf_append(&connection->in, bytes + taken, len - taken);
+    if (connection->in.failed)
+        connection_drop(connection);
+    else if (taken == 0)
+        take_input(connection);
+}
+
+/* The client has closed its side. It may still read: an answer under way gets WAIT_GONE's time. */
+static void on_eof(struct connection *connection)
+{
+    connection->at_eof = true;
+    (void)uv_read_stop(&connection->uv.stream);
+    connection->reading = false;
+    if (connection->state != CONNECTION_BUSY && connection->queued_bytes == 0)
+        connection_drop(connection);
+}
+
+static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
+{
+    struct connection *connection = stream->data;
+
+    loop_thread_enter();
+    if (nread > 0)
+        receive(connection, buf->base, (size_t)nread);
+    else if (nread == UV_EOF)
+        on_eof(connection);
+    else if (nread < 0)
+        connection_drop(connection);
+    connection_settle(connection);
+    loop_thread_leave();
+}
+
+static void set_reading(struct connection *connection, bool wanted)
+{
+    if (wanted == connection->reading || connection->at_eof)
+        return;
+    connection->reading = wanted;
+    if (!wanted)
+        (void)uv_read_stop(&connection->uv.stream);
+    else if (uv_read_start(&connection->uv.stream, on_alloc, on_read) != 0)
+        connection_drop(connection);
+}
+
+void connection_settle(struct connection *connection)
+{
+    if (connection->state == CONNECTION_CLOSING) {
+        buf_reset(&connection->loop->scratch, LOOP_READ_BYTES);
+        return;
+    }
+    if (connection->in.len > 0)
+        take_input(connection);
+    if (connection->loop->scratch.len > 0)
+        connection_send(connection, NULL);
+    if (connection->state == CONNECTION_CLOSING)
+        return;
+    if (connection->close_after && connection->turn == NULL && connection->queued_bytes == 0) {
+        end_gently(connection);
+        return;
+    }
+    if (connection->at_eof && connection->turn == NULL && connection->queued_bytes == 0) {
+        connection_drop(connection);
+        return;
+    }
+    set_reading(connection, connection->in.len < CONNECTION_IN_MAX);
+    update_wait(connection);
+}
+
+/* ---- limits in time ---- */
+
+/* In each period so much must move, and a paused lane must have gone on; then the next begins. */
+static bool moved_enough(struct connection *connection)
+{
+    struct turn *turn = connection->turn;
+    uint64_t moved = connection->progress + under_way(connection) - connection->progress_mark;
+
+    if (moved < CONNECTION_PROGRESS_BYTES)
+        return false;
+    if (turn != NULL && atomic_load(&turn->paused)) {
+        if (turn->resumes == connection->resumes_seen)
+            return false;
+        connection->resumes_seen = turn->resumes;
+    }
+    set_wait(connection, connection->wait, true);
+    return true;
+}
+
+void connection_timed_out(struct connection *connection)
+{
+    switch (connection->wait) {
+    case WAIT_HEAD:
+        refuse(connection, 408, "the request's head did not come in time");
+        connection_settle(connection);
+        return;
+    case WAIT_BODY:
+        if (moved_enough(connection))
+            return;
+        refuse(connection, 408, "the request's body did not come in time");
+        connection_settle(connection);
+        return;
+    case WAIT_WRITE:
+        if (moved_enough(connection))
+            return;
+        log_info("http.slow_reader", "remote=%s queued=%llu", connection->remote,
+            (unsigned long long)connection->queued_bytes);
+        connection_drop(connection);
+        return;
+    case WAIT_IDLE:
+    case WAIT_GONE:
+    case WAIT_LINGER:
+    case WAIT_NOTHING:
+        break;
+    }
+    connection_drop(connection);
+}
+
+void connection_drain(struct connection *connection)
+{
+    if (connection->state == CONNECTION_IDLE && connection->queued_bytes == 0)
+        connection_drop(connection);
+}
+
+/* ---- the beginning ---- */
+
+static int open_handle(struct connection *connection, uv_stream_t *listener)
+{
+    int rc = listener->type == UV_TCP
+                 ? uv_tcp_init(&connection->loop->uv, &connection->uv.tcp)
+                 : uv_pipe_init(&connection->loop->uv, &connection->uv.pipe, 0);
+
+    CHECK(rc == 0);
+    connection->uv.handle.data = connection;
+    return uv_accept(listener, &connection->uv.stream);
+}
+
+static void learn_peer(struct connection *connection)
+{
+    struct sockaddr_storage peer = {.ss_family = AF_UNIX};
+    int len = sizeof(peer);
+
+    if (connection->uv.handle.type == UV_TCP) {
+        (void)uv_tcp_nodelay(&connection->uv.tcp, 1);
+        if (uv_tcp_getpeername(&connection->uv.tcp, (struct sockaddr *)&peer, &len) == 0)
+            (void)uv_ip_name(
+                (struct sockaddr *)&peer, connection->remote, sizeof(connection->remote));
+    } else {
+        memcpy(connection->remote, "unix:", sizeof("unix:"));
+    }
+    connection->trusted =
+        policy_trusts(&connection->loop->server->policy, (struct sockaddr *)&peer);
+    connection->counted =
+        !connection->trusted && address_key_of((struct sockaddr *)&peer, &connection->key);
+}
+
+static void on_refused_closed(uv_handle_t *handle)
+{
+    struct connection *connection = handle->data;
+    struct loop *loop = connection->loop;
+
+    loop_thread_enter();
+    loop->connection_count--;
+    mem_free(connection);
+    loop_settle(loop);
+    loop_thread_leave();
+}
+
+/* Says why, if it may, and closes. `answer` is small and static. */
+static void turn_away(struct connection *connection, struct str answer)
+{
+    char copy[128];
+    uv_buf_t buf = uv_buf_init(copy, (unsigned)answer.len);
+
+    CHECK(answer.len <= sizeof(copy));
+    if (answer.len > 0) {
+        memcpy(copy, answer.ptr, answer.len);
+        (void)uv_try_write(&connection->uv.stream, &buf, 1);
+        metric_add(METRIC_CONNECTIONS_REFUSED, 1);
+    }
+    connection->state = CONNECTION_CLOSING;
+    uv_close(&connection->uv.handle, on_refused_closed);
+}
+
+void connection_accept(struct loop *loop, uv_stream_t *listener)
+{
+    static const struct str full =
+        STR_LITERAL("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n"
+                    "Retry-After: 1\r\nConnection: close\r\n\r\n");
+    static const struct str many =
+        STR_LITERAL("HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n"
+                    "Retry-After: 1\r\nConnection: close\r\n\r\n");
+    struct connection *connection = mem_zalloc(sizeof(*connection));
+    enum admission_answer answer;
+
+    connection->loop = loop;
+    connection->wait = WAIT_NOTHING;
+    connection->resumes_seen = UINT_MAX;
+    list_init(&connection->link);
+    list_init(&connection->waiting);
+    loop->connection_count++;
+    if (open_handle(connection, listener) != 0) {
+        turn_away(connection, str_make(NULL, 0));
+        return;
+    }
+    learn_peer(connection);
+    answer =
+        admission_enter(&loop->server->admission, connection->counted ? &connection->key : NULL);
+    if (answer != ADMIT) {
+        turn_away(connection, answer == REFUSE_TOTAL ? full : many);
+        return;
+    }
+    metric_add(METRIC_CONNECTIONS_ACCEPTED, 1);
+    metric_gauge_add(METRIC_CONNECTIONS, 0, 1);
+    list_append(&loop->connections, &connection->link);
+    connection_settle(connection);
+}

@@ -1,0 +1,26 @@
+/* Listening sockets: one per loop and TCP address (SO_REUSEPORT spreads connections), one shared
+ * by all loops per Unix path.
+ *
+ * Opened by the main thread before loops start, so that every error is a start error; accepted from
+ * on the loop. */
+#ifndef SRC_LISTENER_H
+#define SRC_LISTENER_H
+
+#include "src/loop.h"
+
+#define LISTENER_BACKLOG 1024
+#define LISTENER_ADDRESS_BYTES 128
+
+/* Opens `address` (1.2.3.4:PORT, [::1]:PORT, unix:/path) on every loop. ret_bound says what was
+ * bound, with the port that port 0 became. Main thread.
+ * Errors: ERR_BAD_REQUEST not an address; ERR_CONFLICT in use; ERR_FORBIDDEN no permission;
+ * ERR_IO anything else. */
+int listener_open(struct server *server, const char *address,
+    char ret_bound[LISTENER_ADDRESS_BYTES], struct err *ret_err) MUST_CHECK;
+/* Stops accepting on this loop. */
+void listener_close_all(struct loop *loop) ON(loop_thread);
+/* Removes the socket files among the first `count` addresses, which are ours. Main thread, at the
+ * end. */
+void listener_unlink_all(const struct options *options, unsigned count);
+
+#endif

@@ -1,0 +1,393 @@
+#include "src/server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "src/data_dir.h"
+#include "src/listener.h"
+#include "src/loop.h"
+#include "src/process_routes.h"
+#include "tenants/base/check.h"
+#include "tenants/base/clock.h"
+#include "tenants/base/log.h"
+#include "tenants/base/mem.h"
+
+#define TICK_MS 100
+#define BLOCKED_NS (200 * NS_PER_MS)
+
+/* ---- start ---- */
+
+static int complain(const struct err *err, int code)
+{
+    (void)fprintf(stderr, "rookeryd: %s\n", err->msg);
+    return code;
+}
+
+static void raise_limits(void)
+{
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &files);
+    }
+    (void)signal(SIGPIPE, SIG_IGN);
+}
+
+/* SIGHUP opens the file anew: whoever rotates has moved the old one away. */
+static int open_log(struct server *server, struct err *ret_err)
+{
+    const char *path = server->options->log_file;
+    int old = server->log_fd;
+    int fd;
+
+    log_set_level(server->options->log_level);
+    if (path[0] == '\0')
+        return 0;
+    fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+    if (fd < 0)
+        return err_set_errno(ret_err, ERR_IO, errno, "cannot open the log file %s", path);
+    log_set_fd(fd);
+    server->log_fd = fd;
+    if (old >= 0)
+        (void)close(old); /* lines written meanwhile went to one of the two */
+    return 0;
+}
+
+static void *run_worker(void *engine)
+{
+    engine_worker_run(engine);
+    return NULL;
+}
+
+static void *run_slow(void *engine)
+{
+    engine_slow_run(engine);
+    return NULL;
+}
+
+static void *run_sync(void *engine)
+{
+    engine_sync_run(engine);
+    return NULL;
+}
+
+static void start_some(
+    struct server *server, unsigned count, const char *name, void *(*run)(void *))
+{
+    char numbered[16];
+
+    for (unsigned i = 0; i < count; i++) {
+        (void)snprintf(numbered, sizeof(numbered), "%s-%u", name, i % 1000);
+        thread_start(&server->threads[server->thread_count++], numbered, run, server->engine);
+    }
+}
+
+static void start_threads(struct server *server)
+{
+    const struct engine_options *engine = &server->options->engine;
+    unsigned count = engine->workers + engine->slow_workers + engine->sync_threads;
+
+    server->threads = mem_alloc(count * sizeof(*server->threads));
+    start_some(server, engine->workers, "worker", run_worker);
+    start_some(server, engine->slow_workers, "slow", run_slow);
+    start_some(server, engine->sync_threads, "sync", run_sync);
+}
+
+static int open_catalogue(struct server *server, struct err *ret_err)
+{
+    const struct options *options = server->options;
+    char token[80] = "";
+
+    if (catalogue_open(server->engine, options->data_dir, &server->catalogue, token, ret_err) < 0)
+        return -1;
+    if (token[0] == '\0' || options->bootstrap_token_file[0] == '\0')
+        return 0;
+    return data_dir_write_secret(options->bootstrap_token_file, token, ret_err);
+}
+
+static int open_listeners(struct server *server, char *ret_all, size_t size, struct err *ret_err)
+{
+    const struct option_list *list = &server->options->listen;
+    char bound[LISTENER_ADDRESS_BYTES];
+    size_t at = 0;
+
+    for (; server->listening < list->count; server->listening++) {
+        if (listener_open(server, list->items[server->listening], bound, ret_err) < 0)
+            return -1;
+        at += (size_t)snprintf(
+            ret_all + at, size - at, "%s%s", server->listening == 0 ? "" : ",", bound);
+        at = MIN(at, size - 1);
+    }
+    return 0;
+}
+
+static void make_loops(struct server *server)
+{
+    server->loops = mem_zalloc(server->options->loops * sizeof(struct loop *));
+    for (unsigned i = 0; i < server->options->loops; i++)
+        server->loops[server->loop_count++] = loop_new(server, i);
+}
+
+static void announce(struct server *server, const char *listen)
+{
+    const struct options *options = server->options;
+    unsigned fd = options->ready_fd;
+
+    atomic_store(&server->ready, true);
+    log_info("server.ready", "listen=%s data=%s pid=%ld version=%s loops=%u workers=%u commit=%s",
+        listen, options->data_dir, (long)getpid(), ROOKERY_VERSION, server->loop_count,
+        options->engine.workers, options->engine.commit == COMMIT_INLINE ? "inline" : "pipelined");
+    if (fd != 0) {
+        if (dprintf((int)fd, "ready %.*s\n", (int)strcspn(listen, ","), listen) < 0)
+            log_warn("server.ready_fd", "fd=%u error=\"%s\"", fd, strerror(errno));
+        if (fd > 2)
+            (void)close((int)fd);
+    }
+}
+
+/* ---- running ---- */
+
+/* A loop that does not come back to poll keeps all its clients waiting: say so, once a case. */
+static void watch_loops(struct server *server)
+{
+    for (unsigned i = 0; i < server->loop_count; i++) {
+        struct loop *loop = server->loops[i];
+        uint64_t since = atomic_load_explicit(&loop->busy_since_ns, memory_order_relaxed);
+        uint64_t now = clock_now_ns();
+
+        if (since != 0 && now > since && now - since > BLOCKED_NS &&
+            since != loop->reported_busy_ns) {
+            loop->reported_busy_ns = since;
+            log_warn("loop.blocked", "loop=%u ms=%llu", i,
+                (unsigned long long)((now - since) / NS_PER_MS));
+        }
+    }
+}
+
+static void on_changed(const struct option_row *row, const char *text, bool applied)
+{
+    if (applied)
+        log_info("config.changed", "option=%s value=%s", row->name, text);
+    else
+        log_warn("config.needs_restart", "option=%s", row->name);
+}
+
+static void apply_reload(struct server *server,
+    int (*reload)(void *argument, struct options *ret_fresh, struct err *ret_err), void *argument)
+{
+    struct options *options = server->options;
+    struct options *fresh = mem_alloc(sizeof(*fresh));
+    struct err err = ERR_INIT;
+    struct loop_limits limits;
+
+    if (reload(argument, fresh, &err) < 0) {
+        log_error("config.refused", "error=\"%s\"", err.msg);
+    } else {
+        options_reload(options, fresh, on_changed);
+        loop_limits_from(options, &limits);
+        for (unsigned i = 0; i < server->loop_count; i++)
+            loop_set_limits(server->loops[i], &limits);
+        atomic_store(&server->admission.most, options->max_connections);
+        atomic_store(&server->admission.most_per_address, options->max_connections_per_address);
+    }
+    if (open_log(server, &err) < 0)
+        log_error("log.refused", "error=\"%s\"", err.msg);
+    log_info("config.reloaded", "level=%d", (int)options->log_level);
+    options_fini(fresh);
+    mem_free(fresh);
+}
+
+/* Waits for one of our signals or a tick's time; 0 when the time passed. */
+static int next_signal(void)
+{
+    const struct timespec tick = {.tv_nsec = TICK_MS * 1000000L};
+    sigset_t set;
+    int got;
+
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigaddset(&set, SIGHUP);
+    got = sigtimedwait(&set, NULL, &tick);
+    return got < 0 ? 0 : got;
+}
+
+static void tick(struct server *server)
+{
+    engine_tick(server->engine, clock_now_ns());
+    watch_loops(server);
+}
+
+/* ---- stop ---- */
+
+static void on_second_signal(int signal_number)
+{
+    (void)signal_number;
+    _exit(EXIT_SIGNALLED);
+}
+
+/* From here on SIGTERM and SIGINT end the process at once, whatever this thread waits for. */
+static void arm_second_signal(void)
+{
+    struct sigaction action = {.sa_handler = on_second_signal};
+    sigset_t set;
+
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGINT);
+    CHECK(sigaction(SIGTERM, &action, NULL) == 0);
+    CHECK(sigaction(SIGINT, &action, NULL) == 0);
+    CHECK(pthread_sigmask(SIG_UNBLOCK, &set, NULL) == 0);
+}
+
+static void nap(void)
+{
+    const struct timespec pause = {.tv_nsec = 5000000L};
+
+    (void)nanosleep(&pause, NULL);
+}
+
+/* Promise 9: nothing new comes in, what runs ends (or is cut off at the deadline). */
+static void drain(struct server *server)
+{
+    uint64_t deadline = clock_now_ns() + server->options->drain_timeout_ms * NS_PER_MS;
+
+    atomic_store(&server->draining, true);
+    log_info("server.draining", "requests=%u timeout_ms=%llu", atomic_load(&server->turns),
+        (unsigned long long)server->options->drain_timeout_ms);
+    for (unsigned i = 0; i < server->loop_count; i++)
+        loop_drain(server->loops[i]);
+    while (clock_now_ns() < deadline &&
+           (atomic_load(&server->turns) > 0 || atomic_load(&server->admission.total) > 0)) {
+        tick(server);
+        nap();
+    }
+    engine_drain(server->engine);
+    while (clock_now_ns() < deadline && !engine_idle(server->engine)) {
+        tick(server);
+        nap();
+    }
+    if (atomic_load(&server->turns) > 0 || !engine_idle(server->engine))
+        log_warn("server.drain_timeout", "requests=%u", atomic_load(&server->turns));
+}
+
+static void stop_loops(struct server *server, bool running)
+{
+    for (unsigned i = 0; i < server->loop_count; i++) {
+        if (!running)
+            loop_start(server->loops[i]);
+        loop_stop(server->loops[i]);
+    }
+    if (server->engine != NULL && !server->engine_stopped && running) {
+        engine_stop(server->engine); /* every request still there comes home, cancelled */
+        server->engine_stopped = true;
+    }
+    for (unsigned i = 0; i < server->loop_count; i++) {
+        loop_join(server->loops[i]);
+        loop_free(server->loops[i]);
+    }
+    mem_free(server->loops);
+    server->loops = NULL;
+    server->loop_count = 0;
+    listener_unlink_all(server->options, server->listening);
+}
+
+static void stop_engine(struct server *server)
+{
+    if (server->engine == NULL)
+        return;
+    if (server->catalogue != NULL)
+        catalogue_close(server->catalogue);
+    if (!server->engine_stopped)
+        engine_stop(server->engine);
+    for (unsigned i = 0; i < server->thread_count; i++)
+        thread_join(server->threads[i]);
+    mem_free(server->threads);
+    engine_free(server->engine);
+}
+
+/* ---- the whole ---- */
+
+static int code_of(const struct err *err, int otherwise)
+{
+    return err->code == ERR_BUSY ? EXIT_DATA_BUSY : otherwise;
+}
+
+static int start(struct server *server, char *ret_listen, size_t size)
+{
+    struct err err = ERR_INIT;
+
+    if (policy_init(&server->policy, server->options, &err) < 0)
+        return complain(&err, EXIT_CONFIG);
+    if (open_log(server, &err) < 0)
+        return complain(&err, EXIT_CONFIG);
+    if (data_dir_open(server->options->data_dir, &server->lock_fd, &err) < 0)
+        return complain(&err, code_of(&err, EXIT_DATA));
+    if (engine_new(&server->options->engine, &server->engine, &err) < 0)
+        return complain(&err, EXIT_DATA);
+    start_threads(server);
+    if (open_catalogue(server, &err) < 0)
+        return complain(&err, EXIT_DATA);
+    process_routes_init(server);
+    make_loops(server);
+    if (open_listeners(server, ret_listen, size, &err) < 0)
+        return complain(&err, err.code == ERR_BAD_REQUEST ? EXIT_CONFIG : EXIT_LISTEN);
+    return EXIT_OK;
+}
+
+static void run(struct server *server,
+    int (*reload)(void *argument, struct options *ret_fresh, struct err *ret_err), void *argument)
+{
+    for (;;) {
+        int got = next_signal();
+
+        tick(server);
+        if (got == SIGHUP)
+            apply_reload(server, reload, argument);
+        else if (got != 0)
+            break;
+    }
+    arm_second_signal();
+    drain(server);
+}
+
+int server_run(struct options *options,
+    int (*reload)(void *argument, struct options *ret_fresh, struct err *ret_err),
+    void *reload_argument)
+{
+    struct server *server = mem_zalloc(sizeof(*server));
+    char listen[OPTION_LIST_MAX * 64];
+    int code;
+
+    server->options = options;
+    server->lock_fd = -1;
+    server->log_fd = -1;
+    server->started_ns = clock_now_ns();
+    server->started_wall_ms = clock_wall_ms();
+    admission_init(
+        &server->admission, options->max_connections, options->max_connections_per_address);
+    raise_limits();
+    code = start(server, listen, sizeof(listen));
+    if (code == EXIT_OK) {
+        for (unsigned i = 0; i < server->loop_count; i++)
+            loop_start(server->loops[i]);
+        announce(server, listen);
+        run(server, reload, reload_argument);
+    }
+    stop_loops(server, code == EXIT_OK);
+    stop_engine(server);
+    if (code == EXIT_OK)
+        log_info("server.stopped", "uptime_s=%llu",
+            (unsigned long long)((clock_now_ns() - server->started_ns) / NS_PER_S));
+    if (server->lock_fd >= 0)
+        (void)close(server->lock_fd);
+    admission_fini(&server->admission);
+    mem_free(server);
+    return code;
+}

@@ -1,0 +1,160 @@
+#include "src/traffic.h"
+
+#include <stdio.h>
+
+#include "src/process_routes.h"
+#include "tenants/base/check.h"
+#include "tenants/base/clock.h"
+#include "tenants/base/log.h"
+#include "tenants/base/mem.h"
+#include "tenants/base/metrics.h"
+
+static const short statuses[] = {0, 200, 201, 202, 204, 301, 302, 304, 400, 401, 403, 404, 405, 406,
+    408, 409, 410, 411, 412, 413, 414, 415, 416, 417, 422, 423, 424, 426, 428, 429, 431, 451, 500,
+    501, 502, 503, 504, 505, 507};
+static_assert(ARRAY_LEN(statuses) <= METRIC_STATUS_MAX, "METRIC_STATUS_MAX is too small");
+
+/* Index 0: statuses not in the table. */
+static unsigned status_index(int status)
+{
+    for (unsigned i = 1; i < ARRAY_LEN(statuses); i++) {
+        if (statuses[i] == status)
+            return i;
+    }
+    return 0;
+}
+
+/* Cells' labels are made when a cell is first counted. */
+static void label_once(unsigned cell, const char *dialect, const char *route, int status)
+{
+    static atomic_bool labelled[METRIC_ROUTES_MAX * METRIC_STATUS_MAX];
+    char text[160];
+
+    if (likely(atomic_load_explicit(&labelled[cell], memory_order_relaxed)) ||
+        atomic_exchange(&labelled[cell], true))
+        return;
+    (void)snprintf(
+        text, sizeof(text), "dialect=\"%s\",route=\"%s\",status=\"%d\"", dialect, route, status);
+    metrics_label(METRIC_REQUESTS, cell, mem_strdup(text));
+}
+
+/* Rows: 0 no route, then the process's own, then each dialect's. */
+static unsigned route_index(const struct exchange *x, const char **ret_dialect)
+{
+    unsigned base = 1;
+
+    *ret_dialect = "process";
+    if (x->route == NULL)
+        return 0;
+    if (x->route >= process_route_table && x->route < process_route_table + process_route_count)
+        return base + (unsigned)(x->route - process_route_table);
+    base += process_route_count;
+    for (const struct dialect *const *at = dialects; *at != NULL; at++) {
+        if (x->route >= (*at)->routes && x->route < (*at)->routes + (*at)->route_count) {
+            *ret_dialect = (*at)->name;
+            return base + (unsigned)(x->route - (*at)->routes);
+        }
+        base += (unsigned)(*at)->route_count;
+    }
+    return 0;
+}
+
+static void count(const struct exchange *x)
+{
+    const char *dialect;
+    unsigned route = route_index(x, &dialect);
+    unsigned status = status_index(x->response.status);
+    unsigned cell;
+
+    if (route >= METRIC_ROUTES_MAX)
+        route = 0;
+    cell = route * METRIC_STATUS_MAX + status;
+    label_once(cell, route == 0 ? "none" : dialect, route == 0 ? "none" : x->route->name,
+        statuses[status]);
+    metric_add_cell(METRIC_REQUESTS, cell, 1);
+}
+
+static const char *method_name(enum http_method method)
+{
+    switch (method) {
+    case HTTP_METHOD_GET:
+        return "GET";
+    case HTTP_METHOD_HEAD:
+        return "HEAD";
+    case HTTP_METHOD_POST:
+        return "POST";
+    case HTTP_METHOD_PUT:
+        return "PUT";
+    case HTTP_METHOD_PATCH:
+        return "PATCH";
+    case HTTP_METHOD_DELETE:
+        return "DELETE";
+    case HTTP_METHOD_OPTIONS:
+        return "OPTIONS";
+    }
+    return "?";
+}
+
+static void log_request(const struct turn *turn, uint64_t took_ns)
+{
+    const struct http_request *http = &turn->x.http;
+    int status = turn->x.response.status;
+    bool failed = status >= 500 && status != 501 && status != 503 && status != 507;
+    bool slow = took_ns > turn->loop->limits.slow_request_ns;
+    char path[256];
+
+    if (!failed && !slow && likely(!log_enabled(LOG_DEBUG)))
+        return;
+    (void)log_quote(path, sizeof(path), http->path);
+#define FORMAT                                                                                     \
+    "request=%.*s method=%s path=%s status=%d ms=%.3f bytes_in=%zu bytes_out=%zu remote=%.*s"
+#define VALUES                                                                                     \
+    STR_ARGS(http->request_id), method_name(http->method), path, status, (double)took_ns / 1e6,    \
+        http->body.len, turn->x.response.body.len, STR_ARGS(http->remote)
+    if (failed)
+        log_warn("http.failed", FORMAT, VALUES);
+    else if (slow)
+        log_info("http.slow", FORMAT, VALUES);
+    else
+        log_debug("http.request", FORMAT, VALUES);
+#undef FORMAT
+#undef VALUES
+}
+
+void traffic_count(const struct turn *turn)
+{
+    uint64_t took_ns = clock_now_ns() - turn->x.started_ns;
+
+    count(&turn->x);
+    metric_observe(METRIC_REQUEST_SECONDS, took_ns);
+    log_request(turn, took_ns);
+}
+
+/* How much of the pattern before its first parameter the path shares whole segments with. */
+static size_t common_prefix(const char *pattern, struct str path)
+{
+    size_t fixed = strcspn(pattern, ":");
+
+    if (path.len < fixed || memcmp(pattern, path.ptr, fixed) != 0)
+        return 0;
+    return fixed;
+}
+
+const struct dialect *traffic_dialect_of(struct str path)
+{
+    const struct dialect *best = dialects[0];
+    size_t longest = 1; /* every path shares its first slash */
+
+    CHECK(best != NULL);
+    for (const struct dialect *const *at = dialects; *at != NULL; at++) {
+        for (size_t i = 0; i < (*at)->route_count; i++) {
+            size_t common = common_prefix((*at)->routes[i].pattern, path);
+
+            if (common > longest) {
+                longest = common;
+                best = *at;
+            }
+        }
+    }
+    return best;
+}

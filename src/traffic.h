@@ -1,0 +1,13 @@
+/* What happened, for metrics and the access log: requests by dialect, route and status. */
+#ifndef SRC_TRAFFIC_H
+#define SRC_TRAFFIC_H
+
+#include "src/turn.h"
+
+/* The answer is complete: counts it, times it, logs it (all at debug; slow ones and 5xx louder).
+ * Never with a query string or a body. */
+void traffic_count(const struct turn *turn) ON(loop_thread);
+/* The dialect whose routes begin like this path; the first one when none does. */
+const struct dialect *traffic_dialect_of(struct str path);
+
+#endif

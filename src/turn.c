@@ -1,0 +1,290 @@
+#include "src/turn.h"
+
+#include "src/connection.h"
+#include "src/process_routes.h"
+#include "src/traffic.h"
+#include "tenants/base/check.h"
+#include "tenants/base/clock.h"
+#include "tenants/base/mem.h"
+
+static struct turn *turn_of(struct exchange *x)
+{
+    return CONTAINER_OF(x, struct turn, x);
+}
+
+static void on_home(struct inbox_item *item);
+static void on_chunk(struct inbox_item *item);
+
+/* ---- life ---- */
+
+static struct turn *turn_new(struct loop *loop)
+{
+    struct turn *turn = mem_zalloc(sizeof(*turn));
+
+    turn->loop = loop;
+    list_init(&turn->link);
+    mutex_init(&turn->chunk_lock);
+    turn->home.run = on_home;
+    turn->chunk_item.run = on_chunk;
+    exchange_init(&turn->x, &loop->services);
+    return turn;
+}
+
+void turn_free(struct turn *turn)
+{
+    exchange_fini(&turn->x);
+    buf_fini(&turn->head_bytes);
+    buf_fini(&turn->body);
+    buf_fini(&turn->chunks);
+    mutex_fini(&turn->chunk_lock);
+    mem_free(turn);
+}
+
+struct turn *turn_take(struct loop *loop, struct connection *connection)
+{
+    struct turn *turn;
+
+    if (list_empty(&loop->spare_turns)) {
+        turn = turn_new(loop);
+    } else {
+        turn = LIST_FIRST(&loop->spare_turns, struct turn, link);
+        list_remove(&turn->link);
+        loop->spare_turn_count--;
+    }
+    turn->connection = connection;
+    turn->x.owner = connection;
+    loop->turn_count++;
+    return turn;
+}
+
+/* Ends the exchange, and starts the next one in its memory: one arena block and a small body are
+ * kept, so that a steady state allocates nothing. */
+static void renew_exchange(struct turn *turn)
+{
+    struct exchange *x = &turn->x;
+
+    exchange_fini(x);
+    exchange_init(x, &turn->loop->services);
+}
+
+void turn_recycle(struct turn *turn)
+{
+    struct loop *loop = turn->loop;
+
+    loop->turn_count--;
+    if (turn->begun)
+        (void)atomic_fetch_sub_explicit(&loop->server->turns, 1, memory_order_relaxed);
+    if (loop->spare_turn_count >= LOOP_SPARE_TURNS) {
+        turn_free(turn);
+        loop_settle(loop);
+        return;
+    }
+    renew_exchange(turn);
+    buf_reset(&turn->head_bytes, TURN_KEEP_BYTES);
+    buf_reset(&turn->body, TURN_KEEP_BYTES);
+    buf_reset(&turn->chunks, 0);
+    turn->connection = NULL;
+    turn->head = (struct http_head){0};
+    turn->chunked = (struct http_chunked){0};
+    turn->body_left = 0;
+    turn->allow_origin = str_make(NULL, 0);
+    turn->continuation = NULL;
+    turn->running = false;
+    turn->finished = false;
+    turn->begun = false;
+    turn->head_sent = false;
+    turn->resumes = 0;
+    atomic_store_explicit(&turn->unsent, 0, memory_order_relaxed);
+    atomic_store_explicit(&turn->paused, false, memory_order_relaxed);
+    list_prepend(&loop->spare_turns, &turn->link);
+    loop->spare_turn_count++;
+    loop_settle(loop);
+}
+
+/* ---- serving ---- */
+
+static void make_request_id(struct turn *turn)
+{
+    static const char digits[] = "0123456789abcdefghijkmnpqrstuvwxyz"; /* no l, no o */
+    struct loop *loop = turn->loop;
+    uint64_t parts[2] = {loop->id_salt, ++loop->id_count};
+    size_t at = 0;
+
+    for (int p = 0; p < 2; p++) {
+        unsigned len = p == 0 ? 9 : 8;
+
+        for (unsigned i = 0; i < len; i++, parts[p] /= 34)
+            turn->request_id[at++] = digits[parts[p] % 34];
+        if (p == 0)
+            turn->request_id[at++] = '-';
+    }
+    turn->request_id[at] = '\0';
+    turn->x.http.request_id = str_make(turn->request_id, at);
+}
+
+/* The exchange is at home again and complete. */
+static void complete(struct turn *turn)
+{
+    traffic_count(turn);
+    if (turn->connection == NULL) {
+        turn_recycle(turn);
+        return;
+    }
+    connection_answer(turn->connection, turn);
+}
+
+static void run(struct turn *turn, void (*step)(struct exchange *x))
+{
+    turn->running = true;
+    step(&turn->x);
+    turn->running = false;
+    if (turn->finished)
+        complete(turn);
+}
+
+static void serve(struct exchange *x)
+{
+    if (!process_routes_serve(turn_of(x)))
+        exchange_begin(x);
+}
+
+static void start(struct turn *turn)
+{
+    if (turn->x.http.request_id.len == 0)
+        make_request_id(turn);
+    turn->begun = true;
+    (void)atomic_fetch_add_explicit(&turn->loop->server->turns, 1, memory_order_relaxed);
+    turn->x.started_ns = clock_now_ns();
+}
+
+void turn_begin(struct turn *turn)
+{
+    start(turn);
+    run(turn, serve);
+}
+
+void turn_refuse(struct turn *turn, const struct err *err)
+{
+    struct exchange *x = &turn->x;
+
+    start(turn);
+    if (x->dialect == NULL)
+        x->dialect = traffic_dialect_of(x->http.path);
+    x->dialect->error(x, err);
+    x->response.close = true;
+    complete(turn);
+}
+
+static void on_home(struct inbox_item *item)
+{
+    struct turn *turn = CONTAINER_OF(item, struct turn, home);
+    struct connection *connection = turn->connection;
+
+    if (turn->continuation != NULL)
+        run(turn, turn->continuation);
+    else
+        complete(turn);
+    if (connection != NULL)
+        connection_settle(connection);
+}
+
+void turn_post(struct exchange *x, void (*continuation)(struct exchange *x))
+{
+    struct turn *turn = turn_of(x);
+
+    turn->continuation = continuation;
+    loop_post(turn->loop, &turn->home);
+}
+
+void turn_finish(struct exchange *x)
+{
+    struct turn *turn = turn_of(x);
+
+    if (loop_current() == turn->loop && turn->running) {
+        turn->finished = true;
+        return;
+    }
+    turn->continuation = NULL;
+    loop_post(turn->loop, &turn->home);
+}
+
+void turn_abandon(struct turn *turn)
+{
+    turn->connection = NULL;
+    turn->x.owner = NULL;
+    if (!turn->begun) {
+        turn_recycle(turn);
+        return;
+    }
+    atomic_store(&turn->x.client_gone, true);
+    atomic_store(&turn->x.request.cancelled, true);
+    if (atomic_exchange(&turn->paused, false))
+        engine_resume(turn->loop->services.engine, &turn->x.request); /* it finds `cancelled` */
+    else if (turn->x.in_engine)
+        engine_cancel(turn->loop->services.engine, &turn->x.request);
+}
+
+/* ---- streaming ---- */
+
+enum chunk_answer turn_chunk(struct exchange *x)
+{
+    struct turn *turn = turn_of(x);
+    struct buf *out = &x->request.sink->out;
+    size_t len = out->len;
+    bool post;
+
+    if (atomic_load(&x->client_gone))
+        return CHUNK_CANCEL;
+    mutex_lock(&turn->chunk_lock);
+    if (turn->chunks.len == 0) {
+        buf_take(&turn->chunks, out);
+    } else {
+        buf_str(&turn->chunks, buf_view(out));
+        buf_reset(out, TURN_KEEP_BYTES);
+    }
+    post = !turn->chunk_posted;
+    turn->chunk_posted = true;
+    (void)atomic_fetch_add(&turn->unsent, len);
+    mutex_unlock(&turn->chunk_lock);
+    if (post)
+        loop_post(turn->loop, &turn->chunk_item);
+    if (atomic_load(&turn->unsent) < TURN_HIGH_BYTES)
+        return CHUNK_CONTINUE;
+    atomic_store(&turn->paused, true);
+    /* The loop may have drained everything before it could see `paused`: whoever clears the mark
+     * is the one that resumes. */
+    if (atomic_load(&turn->unsent) < TURN_LOW_BYTES && atomic_exchange(&turn->paused, false))
+        return CHUNK_CONTINUE;
+    return CHUNK_PAUSE;
+}
+
+static void on_chunk(struct inbox_item *item)
+{
+    struct turn *turn = CONTAINER_OF(item, struct turn, chunk_item);
+    struct connection *connection = turn->connection;
+    struct buf bytes = {0};
+
+    mutex_lock(&turn->chunk_lock);
+    buf_take(&bytes, &turn->chunks);
+    turn->chunk_posted = false;
+    mutex_unlock(&turn->chunk_lock);
+    if (connection == NULL) {
+        turn_sent(turn, bytes.len);
+        buf_fini(&bytes);
+        return;
+    }
+    connection_stream(connection, turn, &bytes);
+    connection_settle(connection);
+}
+
+void turn_sent(struct turn *turn, size_t bytes)
+{
+    size_t before = atomic_fetch_sub(&turn->unsent, bytes);
+
+    CHECK(before >= bytes);
+    if (before - bytes < TURN_LOW_BYTES && atomic_load(&turn->paused) &&
+        atomic_exchange(&turn->paused, false)) {
+        turn->resumes++;
+        engine_resume(turn->loop->services.engine, &turn->x.request);
+    }
+}
