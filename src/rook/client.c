@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #include "src/rook/file.h"
 #include "src/rook/text.h"
@@ -248,7 +249,7 @@ static int split_name(struct client *client, const char *name, struct target *re
     if (ret_target->database[0] == '\0')
         return report(EXIT_USAGE, "'%s' names no database: TENANT/DATABASE or DATABASE", name);
     if (ret_target->tenant != NULL && client->tenant != NULL &&
-        strcmp(ret_target->tenant, client->tenant) != 0)
+        strcasecmp(ret_target->tenant, client->tenant) != 0)
         return report(EXIT_USAGE, "'%s' and --tenant %s name two tenants", name, client->tenant);
     return 0;
 }
@@ -282,11 +283,15 @@ int client_use_tenant(struct client *client, const char *named, const char **ret
         status = default_tenant(client, &tenant);
     if (status != 0)
         return status;
+    if (tenant[strspn(
+            tenant, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")] !=
+        '\0') /* it goes into a header */
+        return report(EXIT_USAGE, "'%s' is not a tenant's name: letters, digits, _ and -", tenant);
     if (client_is_operator(me)) {
         if (!client->tenant_header_sent)
             http_add_header(client->http, "X-Rookery-Tenant", tenant);
         client->tenant_header_sent = true;
-    } else if (strcmp(json_text(me, "namespaceSlug", tenant), tenant) != 0) {
+    } else if (strcasecmp(json_text(me, "namespaceSlug", tenant), tenant) != 0) {
         return report(EXIT_AUTH, "this token is for the tenant '%s', not for '%s'",
             json_text(me, "namespaceSlug", ""), tenant);
     }

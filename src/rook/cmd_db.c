@@ -1,4 +1,6 @@
 /* db …: databases of a tenant. */
+#include <strings.h>
+
 #include "src/rook/commands.h"
 
 static const struct show_column list_columns[] = {
@@ -86,7 +88,7 @@ static int collect_slugs(struct client *client, const struct args *args, json_t 
         json_t *object;
         int status = client_use_target(client, args->words[i], &target);
 
-        if (status == 0 && tenant != NULL && strcmp(tenant, target.tenant) != 0)
+        if (status == 0 && tenant != NULL && strcasecmp(tenant, target.tenant) != 0)
             status = report(EXIT_USAGE, "one tenant at a time: %s or %s", tenant, target.tenant);
         if (status != 0)
             return status;
@@ -211,7 +213,7 @@ int cmd_db_rename(struct client *client, const struct args *args)
         return status;
     if (slash != NULL) {
         if ((size_t)(slash - new_name) != strlen(target.tenant) ||
-            strncmp(new_name, target.tenant, strlen(target.tenant)) != 0)
+            strncasecmp(new_name, target.tenant, strlen(target.tenant)) != 0)
             return report(EXIT_USAGE, "a database cannot move to another tenant by its name");
         new_name = slash + 1;
     }

@@ -1,4 +1,6 @@
 /* query, stats: one question, one answer. */
+#include <unistd.h>
+
 #include "src/rook/commands.h"
 #include "src/rook/file.h"
 #include "src/rook/sqlcall.h"
@@ -18,6 +20,9 @@ static int read_sql(const struct args *args, struct buf *out, size_t *ret_first_
         buf_cstr(out, word);
         return 0;
     }
+    if (path == NULL && word == NULL && isatty(STDIN_FILENO) != 0)
+        return report(
+            EXIT_USAGE, "no SQL was given; for a shell: rook db shell %s", args_word(args, 0));
     if (file_read(path != NULL ? path : "-", out, &err) < 0)
         return report_err(&err);
     return 0;

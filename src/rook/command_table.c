@@ -7,7 +7,7 @@ const struct option_spec global_options[] = {
     {"token-file", "FILE", "read the token from FILE (mode 0600), - for standard input"},
     {"operator-file", "FILE", "the same, for an operator's token"},
     {"json", NULL, "print the server's data as JSON, and errors as a line of JSON"},
-    {"jsonl", NULL, "print one JSON object per row and line"},
+    {"jsonl", NULL, "print one JSON object per row and line, errors likewise"},
     {"csv", NULL, "print CSV"},
     {"format", "FORMAT", "auto, table, line, csv, json or jsonl (auto: table, line if too wide)"},
     {"no-headers", NULL, "leave out the line of column names"},

@@ -37,11 +37,11 @@ static int apply_global_options(struct client *client, const struct args *args)
     struct err err = ERR_INIT;
     int status;
 
-    if (args_get(args, "json") != NULL)
-        report_as_json();
     status = choose_format(client, args);
     if (status != 0)
         return status;
+    if (client->show.format == SHOW_JSON || client->show.format == SHOW_JSONL)
+        report_as_json();
     client->url = args_get(args, "url");
     client->profile_name = args_get(args, "profile");
     client->tenant = args_get(args, "tenant");

@@ -98,6 +98,15 @@ def test_the_operator_names_the_tenant(operator, fake, orders):
     assert operator("db", "show", "acme/orders", "--tenant", "other").status == 2
 
 
+def test_names_are_not_case_sensitive(rook, orders):
+    rook.check("db", "show", "ACME/orders")
+
+
+@pytest.mark.parametrize("tenant", ["a\r\nX-Evil: 1", "a b", "ü"])
+def test_a_tenant_cannot_end_the_header(operator, fake, tenant):
+    assert operator("db", "list", "--tenant", tenant).status == 2
+
+
 def test_the_operators_profile_keeps_a_tenant(bare, fake, orders):
     from fake_server import OPERATOR
     bare.check("login", fake.url, "--tenant", "acme", stdin=OPERATOR)

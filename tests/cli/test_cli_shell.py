@@ -332,6 +332,13 @@ def test_delete_wants_the_name_typed(rook, fake, orders):
     t.close()
 
 
+def test_query_without_sql_at_a_terminal_names_the_shell(rook, orders):
+    t = Terminal(rook, "query", "acme/orders")
+    t.expect("rook db shell acme/orders")
+    assert t.wait() == 2
+    t.close()
+
+
 def test_ctrl_c_ends_a_command(rook, fake, orders):
     fake.hold = threading.Event()
     t = Terminal(rook, "query", "acme/orders", "select 1")
