@@ -3,6 +3,7 @@
 #include <sqlite3.h>
 
 #include "tenants/base/mem.h"
+#include "tenants/sql_error.h"
 
 enum passed_as { AS_STATELESS = 1, AS_READ_ONLY = 2 };
 
@@ -117,6 +118,8 @@ static void note_pragma(struct access_set *set, const struct guard_event *event)
 
 void access_note(struct access_set *set, const struct guard_event *event)
 {
+    if (guard_is_temp(event))
+        access_flag(set, ACCESS_STATEFUL);
     switch (event->action) {
     case SQLITE_READ:
     case SQLITE_INSERT:
@@ -124,21 +127,6 @@ void access_note(struct access_set *set, const struct guard_event *event)
     case SQLITE_DELETE:
         if (event->first != NULL && !has_name(set, event->first) && is_direct(event))
             access_add(set, event->first);
-        return;
-    case SQLITE_CREATE_TEMP_INDEX:
-    case SQLITE_CREATE_TEMP_TABLE:
-    case SQLITE_CREATE_TEMP_TRIGGER:
-    case SQLITE_CREATE_TEMP_VIEW:
-    case SQLITE_DROP_TEMP_INDEX:
-    case SQLITE_DROP_TEMP_TABLE:
-    case SQLITE_DROP_TEMP_TRIGGER:
-    case SQLITE_DROP_TEMP_VIEW:
-        access_flag(set, ACCESS_STATEFUL);
-        return;
-    case SQLITE_CREATE_VTABLE:
-    case SQLITE_DROP_VTABLE:
-        if (event->database != NULL && sqlite3_stricmp(event->database, "temp") == 0)
-            access_flag(set, ACCESS_STATEFUL);
         return;
     case SQLITE_TRANSACTION:
     case SQLITE_SAVEPOINT:
@@ -150,6 +138,13 @@ void access_note(struct access_set *set, const struct guard_event *event)
     default:
         return;
     }
+}
+
+/* A common table expression of the statement's own, or a table-valued function: SQLite reports them
+ * like tables when no column of theirs is used. The schema tells (check_schema). */
+static bool may_be_no_table(struct str sql, const char *name)
+{
+    return guard_is_builtin_table(str_from(name)) || sql_may_define(sql, str_from(name));
 }
 
 static int refuse_scope(const char *table, struct err *ret_err)
@@ -253,6 +248,8 @@ static int judge_change(const struct guard_event *event, const struct connection
 int access_judge(const struct guard_event *event, const struct connection_context *context,
     bool is_explain, struct err *ret_err)
 {
+    if (guard_is_temp(event))
+        return judge_stateful(context, ret_err);
     switch (event->action) {
     case SQLITE_INSERT:
     case SQLITE_UPDATE:
@@ -276,74 +273,77 @@ int access_judge(const struct guard_event *event, const struct connection_contex
     case SQLITE_REINDEX:
     case SQLITE_ANALYZE:
         return is_explain ? 0 : judge_ddl(context, ret_err);
-    case SQLITE_CREATE_TEMP_INDEX:
-    case SQLITE_CREATE_TEMP_TABLE:
-    case SQLITE_CREATE_TEMP_TRIGGER:
-    case SQLITE_CREATE_TEMP_VIEW:
-    case SQLITE_DROP_TEMP_INDEX:
-    case SQLITE_DROP_TEMP_TABLE:
-    case SQLITE_DROP_TEMP_TRIGGER:
-    case SQLITE_DROP_TEMP_VIEW:
-        return judge_stateful(context, ret_err);
     case SQLITE_PRAGMA:
         return judge_pragma(event, context, ret_err);
     default:
         return 0;
     }
     if (context->principal == NULL || event->first == NULL ||
-        principal_has_table(context->principal, str_from(event->first)) || !is_direct(event))
+        principal_has_table(context->principal, str_from(event->first)) || !is_direct(event) ||
+        may_be_no_table(event->sql, event->first))
         return 0;
     return refuse_scope(event->first, ret_err);
 }
 
-/* The text joins by USING or NATURAL: no name outside the scope may be in it, see access.h. */
-static int check_joins(
-    struct str sql, struct sqlite3 *db, const struct principal *principal, struct err *ret_err)
+static int refuse_if_outside(const struct access_set *set, struct str sql, bool joins,
+    const struct principal *principal, const char *table, struct err *ret_err)
+{
+    struct str name = str_from(table);
+
+    if (principal_has_table(principal, name))
+        return 0;
+    if (has_name(set, table) || (joins && sql_names(sql, name)))
+        return refuse_scope(table, ret_err);
+    return 0;
+}
+
+/* Compares the text with the tables and views there are: a name of the set that is one of them, or
+ * any name in a text that joins by USING or NATURAL. */
+static int check_schema(const struct access_set *set, struct str sql, bool joins,
+    struct sqlite3 *db, const struct principal *principal, struct err *ret_err)
 {
     static const char *const schema_tables[] = {
         "sqlite_master", "sqlite_schema", "sqlite_temp_master", "sqlite_temp_schema"};
     struct sqlite3_stmt *statement = NULL;
-    int result = 0;
     int rc;
 
     for (size_t i = 0; i < ARRAY_LEN(schema_tables); i++) {
-        struct str name = str_from(schema_tables[i]);
-
-        if (!principal_has_table(principal, name) && sql_names(sql, name))
-            return refuse_scope(schema_tables[i], ret_err);
+        if (refuse_if_outside(set, sql, joins, principal, schema_tables[i], ret_err) < 0)
+            return -1;
     }
     rc = sqlite3_prepare_v2(
         db, "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')", -1, &statement, NULL);
-    while (rc == SQLITE_OK && result == 0 && (rc = sqlite3_step(statement)) == SQLITE_ROW) {
+    while (rc == SQLITE_OK && (rc = sqlite3_step(statement)) == SQLITE_ROW) {
         const char *table = (const char *)sqlite3_column_text(statement, 0);
-        struct str name = str_from(table);
 
         rc = SQLITE_OK;
-        if (table != NULL && !principal_has_table(principal, name) && sql_names(sql, name))
-            result = refuse_scope(table, ret_err);
+        if (table != NULL && refuse_if_outside(set, sql, joins, principal, table, ret_err) < 0)
+            break;
     }
     (void)sqlite3_finalize(statement);
-    if (result == 0 && rc != SQLITE_DONE)
-        return err_set(
-            ret_err, ERR_TABLE_SCOPE, "Token scope cannot be checked: the schema is busy");
-    return result;
+    if (rc == SQLITE_DONE)
+        return 0;
+    if (rc != SQLITE_OK)
+        return sql_err_set(ret_err, db, rc);
+    return -1;
 }
 
 static int check_scope(const struct access_set *set, struct str sql, struct sqlite3 *db,
     const struct connection_context *context, struct err *ret_err)
 {
+    bool joins = sql_has_word(sql, "USING") || sql_has_word(sql, "NATURAL");
+    bool ask = joins;
     const char *name = set->names;
 
     if ((set->flags & ACCESS_UNSCOPED) != 0 && judge_unscoped(context, ret_err) < 0)
         return -1;
     for (unsigned i = 0; i < set->count; i++) {
-        if (judge_table(context, name, ret_err) < 0)
+        if (!may_be_no_table(sql, name) && judge_table(context, name, ret_err) < 0)
             return -1;
+        ask = ask || !principal_has_table(context->principal, str_from(name));
         name += strlen(name) + 1;
     }
-    if (sql_has_word(sql, "USING") || sql_has_word(sql, "NATURAL"))
-        return check_joins(sql, db, context->principal, ret_err);
-    return 0;
+    return ask ? check_schema(set, sql, joins, db, context->principal, ret_err) : 0;
 }
 
 int access_check(struct access_set *set, struct str sql, struct sqlite3 *db,

@@ -57,8 +57,8 @@ void access_flag(struct access_set *set, unsigned flags);
 int access_judge(const struct guard_event *event, const struct connection_context *context,
     bool is_explain, struct err *ret_err) MUST_CHECK;
 /* Judges the whole set, for a statement about to run. Cheap when the same principal passed last.
- * `db` is asked for its tables only when the text joins by USING or NATURAL for a token with a
- * scope; the caller has set the engine flag for that. */
+ * `db` is asked for its tables only for a token with a scope, when the text does not settle it; the
+ * caller has set the engine flag for that. Errors: as above, and sql_err_set()'s. */
 int access_check(struct access_set *set, struct str sql, struct sqlite3 *db,
     const struct connection_context *context, struct err *ret_err) MUST_CHECK;
 

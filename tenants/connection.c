@@ -57,6 +57,8 @@ static void note_dirty(struct connection *connection, const struct guard_event *
 {
     const struct pragma_rule *rule;
 
+    if (guard_is_temp(event))
+        connection->dirty |= DIRTY_TEMP;
     switch (event->action) {
     case SQLITE_PRAGMA:
         rule = guard_pragma(event->first);
@@ -64,19 +66,10 @@ static void note_dirty(struct connection *connection, const struct guard_event *
             (rule->flags & (PRAGMA_REQUEST | PRAGMA_STREAM)) != 0)
             connection->dirty |= DIRTY_SETTINGS;
         return;
-    case SQLITE_CREATE_TEMP_TABLE:
-    case SQLITE_CREATE_TEMP_VIEW:
-    case SQLITE_CREATE_TEMP_TRIGGER:
-        connection->dirty |= DIRTY_TEMP;
-        return;
-    case SQLITE_CREATE_VTABLE:
-        if (event->database != NULL && sqlite3_stricmp(event->database, "temp") == 0)
-            connection->dirty |= DIRTY_TEMP;
-        return;
     case SQLITE_READ:
         if (connection->compiling != NULL && event->first != NULL &&
             guard_may_be_shadow(str_from(event->first)) &&
-            (event->via != NULL || sql_names(event->sql, str_from(event->first))))
+            sql_names(event->sql, str_from(event->first)))
             access_add(&connection->suspects, event->first);
         return;
     default:
@@ -462,6 +455,7 @@ static int compile(struct connection *connection, struct str sql,
     list_init(&entry->use);
     list_init(&entry->running);
     entry->statement.access = access_new();
+    entry->engine = connection->context.engine;
     connection->compiling = entry;
     connection->compiling_sql = sql;
     connection->compiling_explain = verb.is_explain;
@@ -600,6 +594,8 @@ int connection_prepare(struct connection *connection, struct str sql, bool cache
     entry = key.len > STATEMENT_CACHED_BYTES_MAX || connection->cache.count == 0
                 ? NULL
                 : statement_cache_find(&connection->cache, key, hash_str(key));
+    if (entry != NULL && entry->engine != connection->context.engine)
+        entry = NULL; /* it was compiled past the guard, or is to be */
     if (entry != NULL && cached_only &&
         check_would_query(entry->statement.access, &connection->context))
         entry = NULL;

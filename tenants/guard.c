@@ -90,6 +90,8 @@ const struct pragma_rule guard_pragmas[] = {
     {NULL, 0, NULL, NULL},
 };
 
+static const char *const schema_tables[] = {"sqlite_master", "sqlite_temp_master"};
+
 static bool in_list(const char *name, const char *const *list, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -140,6 +142,12 @@ bool guard_may_be_shadow(struct str name)
             return true;
     }
     return false;
+}
+
+bool guard_is_builtin_table(struct str name)
+{
+    return str_is_nocase(name, "json_each") || str_is_nocase(name, "json_tree") ||
+           str_starts_with_nocase(name, "pragma_");
 }
 
 bool guard_is_cheap_function(const char *name)
@@ -199,18 +207,37 @@ static enum guard_answer check_pragma(
     return refuse_pragma(rule->name, rule->hint, "cannot be set", ret_err);
 }
 
-static bool in_temp(const struct guard_event *event)
+bool guard_is_temp(const struct guard_event *event)
 {
-    return event->database != NULL && sqlite3_stricmp(event->database, "temp") == 0;
-}
+    bool in_temp = event->database != NULL && sqlite3_stricmp(event->database, "temp") == 0;
 
-static enum guard_answer check_temp(const struct connection_context *context, struct err *ret_err)
-{
-    if (!context->stateless)
-        return GUARD_ALLOW;
-    (void)err_set(ret_err, ERR_GUARD,
-        "temporary objects need a stream: this request keeps no connection of its own");
-    return GUARD_DENY;
+    switch (event->action) {
+    case SQLITE_CREATE_TEMP_INDEX:
+    case SQLITE_CREATE_TEMP_TABLE:
+    case SQLITE_CREATE_TEMP_TRIGGER:
+    case SQLITE_CREATE_TEMP_VIEW:
+    case SQLITE_DROP_TEMP_INDEX:
+    case SQLITE_DROP_TEMP_TABLE:
+    case SQLITE_DROP_TEMP_TRIGGER:
+    case SQLITE_DROP_TEMP_VIEW:
+        return true;
+    case SQLITE_CREATE_INDEX:
+    case SQLITE_CREATE_TABLE:
+    case SQLITE_CREATE_TRIGGER:
+    case SQLITE_CREATE_VIEW:
+    case SQLITE_CREATE_VTABLE:
+    case SQLITE_DROP_INDEX:
+    case SQLITE_DROP_TABLE:
+    case SQLITE_DROP_TRIGGER:
+    case SQLITE_DROP_VIEW:
+    case SQLITE_DROP_VTABLE:
+        return in_temp;
+    case SQLITE_INSERT: /* ALTER only updates there */
+    case SQLITE_DELETE:
+        return in_temp && (IN_LIST(event->first, schema_tables));
+    default:
+        return false;
+    }
 }
 
 static enum guard_answer check_read(const struct guard_event *event, struct err *ret_err)
@@ -231,8 +258,7 @@ static bool is_named(const struct guard_event *event, const char *name)
     return event->via != NULL || sql_names(event->sql, str_from(name));
 }
 
-static enum guard_answer check_virtual(
-    const struct guard_event *event, const struct connection_context *context, struct err *ret_err)
+static enum guard_answer check_virtual(const struct guard_event *event, struct err *ret_err)
 {
     if (is_reserved(event->first))
         return refuse_reserved(event->first, ret_err);
@@ -247,12 +273,17 @@ static enum guard_answer check_virtual(
             return GUARD_DENY;
         }
     }
-    return in_temp(event) ? check_temp(context, ret_err) : GUARD_ALLOW;
+    return GUARD_ALLOW;
 }
 
 enum guard_answer guard_check(
     const struct guard_event *event, const struct connection_context *context, struct err *ret_err)
 {
+    if (context->stateless && guard_is_temp(event)) {
+        (void)err_set(ret_err, ERR_GUARD,
+            "temporary objects need a stream: this request keeps no connection of its own");
+        return GUARD_DENY;
+    }
     switch (event->action) {
     case SQLITE_READ:
         return check_read(event, ret_err);
@@ -260,34 +291,29 @@ enum guard_answer guard_check(
     case SQLITE_UPDATE:
     case SQLITE_DELETE:
     case SQLITE_CREATE_TABLE:
+    case SQLITE_CREATE_TEMP_TABLE:
     case SQLITE_CREATE_VIEW:
+    case SQLITE_CREATE_TEMP_VIEW:
     case SQLITE_DROP_TABLE:
+    case SQLITE_DROP_TEMP_TABLE:
     case SQLITE_DROP_VIEW:
+    case SQLITE_DROP_TEMP_VIEW:
         return is_reserved(event->first) ? refuse_reserved(event->first, ret_err) : GUARD_ALLOW;
     case SQLITE_CREATE_INDEX:
-    case SQLITE_CREATE_TRIGGER:
-    case SQLITE_DROP_INDEX:
-    case SQLITE_DROP_TRIGGER:
-    case SQLITE_ALTER_TABLE:
-        if (is_reserved(event->first) || is_reserved(event->second))
-            return refuse_reserved(
-                is_reserved(event->first) ? event->first : event->second, ret_err);
-        return GUARD_ALLOW;
     case SQLITE_CREATE_TEMP_INDEX:
-    case SQLITE_CREATE_TEMP_TABLE:
+    case SQLITE_CREATE_TRIGGER:
     case SQLITE_CREATE_TEMP_TRIGGER:
-    case SQLITE_CREATE_TEMP_VIEW:
+    case SQLITE_DROP_INDEX:
     case SQLITE_DROP_TEMP_INDEX:
-    case SQLITE_DROP_TEMP_TABLE:
+    case SQLITE_DROP_TRIGGER:
     case SQLITE_DROP_TEMP_TRIGGER:
-    case SQLITE_DROP_TEMP_VIEW:
-        if (is_reserved(event->first) || is_reserved(event->second))
-            return refuse_reserved(
-                is_reserved(event->first) ? event->first : event->second, ret_err);
-        return check_temp(context, ret_err);
+    case SQLITE_ALTER_TABLE:
+        if (is_reserved(event->first))
+            return refuse_reserved(event->first, ret_err);
+        return is_reserved(event->second) ? refuse_reserved(event->second, ret_err) : GUARD_ALLOW;
     case SQLITE_CREATE_VTABLE:
     case SQLITE_DROP_VTABLE:
-        return check_virtual(event, context, ret_err);
+        return check_virtual(event, ret_err);
     case SQLITE_ANALYZE:
     case SQLITE_REINDEX:
         if (!is_reserved(event->first))
@@ -327,8 +353,12 @@ static int refuse_text(struct err *ret_err)
 
 int guard_check_text(struct str sql, const struct sql_verb *verb, struct err *ret_err)
 {
-    bool is_ddl = str_is_nocase(verb->word, "CREATE") || str_is_nocase(verb->word, "ALTER");
+    static const char *const ddl[] = {"CREATE", "ALTER", "DROP", "REINDEX", "ANALYZE"};
+    bool is_ddl = false;
     bool found = false;
+
+    for (size_t i = 0; i < ARRAY_LEN(ddl); i++)
+        is_ddl = is_ddl || str_is_nocase(verb->word, ddl[i]);
 
     if (str_is_nocase(verb->word, "VACUUM"))
         return err_set(ret_err, ERR_GUARD,

@@ -37,6 +37,10 @@ enum guard_answer { GUARD_ALLOW, GUARD_DENY, GUARD_SKIP };
 enum guard_answer guard_check(
     const struct guard_event *event, const struct connection_context *context, struct err *ret_err);
 
+/* Makes or drops a temporary object. SQLite's own codes for that miss `CREATE TABLE temp.x` and
+ * `CREATE TRIGGER temp.x … ON main.y`. */
+bool guard_is_temp(const struct guard_event *event);
+
 /* Judges a statement's text before it is compiled: VACUUM, and reserved names in DDL and in joins
  * by USING or NATURAL. -1: ERR_GUARD. */
 int guard_check_text(struct str sql, const struct sql_verb *verb, struct err *ret_err) MUST_CHECK;
@@ -47,6 +51,8 @@ bool guard_is_reserved(struct str name);
 bool guard_is_readable(struct str name);
 /* Has the form of a shadow table's name: t_data for FTS5, t_node for R-tree, …. */
 bool guard_may_be_shadow(struct str name);
+/* json_each, pragma_…: tables that are no tables, unless somebody made one of that name. */
+bool guard_is_builtin_table(struct str name);
 /* Functions that take about as long as a comparison, whatever their arguments; only those may run
  * on a loop. */
 bool guard_is_cheap_function(const char *name);

@@ -24,6 +24,7 @@ struct cached_statement {
     unsigned access_changes; /* of the access set, when it was compiled */
     bool cached;
     bool keep;     /* may enter the cache */
+    bool engine;   /* compiled under the engine flag: never for a tenant */
     bool examined; /* loop_ok has been found out */
 };
 
