@@ -20,9 +20,9 @@ static struct err err;
 /* ------------------------------------------------------------------ what happened below */
 
 static struct {
-    unsigned syncs, unlocks;
+    _Atomic unsigned syncs, unlocks;
     unsigned header_writes; /* of the WAL, at offset 0 */
-    uint64_t commits, synced;
+    _Atomic uint64_t commits, synced;
     bool fail_sync, fail_write;
 } seen;
 
