@@ -209,7 +209,7 @@ int document_read_object(enum body_format format, struct str body, unsigned dept
     return 0;
 }
 
-static const struct node *find(const struct node *object, const char *name)
+const struct node *node_find(const struct node *object, const char *name)
 {
     const struct node *found = NULL;
 
@@ -224,7 +224,7 @@ static const struct node *find(const struct node *object, const char *name)
 
 const struct node *node_get(const struct node *object, const char *name)
 {
-    const struct node *node = find(object, name);
+    const struct node *node = node_find(object, name);
 
     return node == NULL || node->type == TOKEN_NULL ? NULL : node;
 }
@@ -314,7 +314,7 @@ int node_strings(const struct node *object, const char *name, struct arena *aren
 int node_time(const struct node *object, const char *name, bool *ret_given, int64_t *ret_wall_ms,
     struct err *ret_err)
 {
-    const struct node *node = find(object, name);
+    const struct node *node = node_find(object, name);
 
     if (node == NULL)
         return 0;

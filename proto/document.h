@@ -66,8 +66,10 @@ int document_read_object(enum body_format format, struct str body, unsigned dept
     bool empty_ok, struct arena *arena, const struct node **ret_root, struct err *ret_err)
     MUST_CHECK;
 
-/* The member with that name (or its snake_case form), NULL when absent or null. The last of several
- * counts. */
+/* The member with that name (or its snake_case form), NULL when absent. The last of several counts.
+ */
+const struct node *node_find(const struct node *object, const char *name);
+/* The same; null is absent too. */
 const struct node *node_get(const struct node *object, const char *name);
 /* Typed members: *ret_… is untouched when absent. ERR_BAD_REQUEST naming the member when it is of
  * another type. Numbers: integers, and digits in a string. */

@@ -24,12 +24,6 @@ void encoder_prepare(struct encoder *e)
         buf_char(e->out, ',');
 }
 
-void encoder_count(struct encoder *e, uint32_t count)
-{
-    CHECK(e->depth > 0);
-    e->levels[e->depth - 1].count += count;
-}
-
 static void open_level(struct encoder *e, bool map)
 {
     encoder_prepare(e);
@@ -72,6 +66,18 @@ void encoder_key(struct encoder *e, const char *key)
         buf_char(e->out, '"');
         buf_cstr(e->out, key);
         buf_literal(e->out, "\":");
+    }
+    e->after_key = true;
+}
+
+void encoder_key_str(struct encoder *e, struct str key)
+{
+    encoder_prepare(e);
+    if (e->format == BODY_MSGPACK) {
+        msgpack_write_string(e->out, key);
+    } else {
+        json_write_string(e->out, key);
+        buf_char(e->out, ':');
     }
     e->after_key = true;
 }
@@ -152,4 +158,69 @@ void encoder_raw(struct encoder *e, struct str value)
 {
     encoder_prepare(e);
     buf_str(e->out, value);
+}
+
+/* One token; false at the end. */
+static bool write_token(struct encoder *e, const struct json_reader *r, enum token token)
+{
+    switch (token) {
+    case TOKEN_NULL:
+        encoder_null(e);
+        return true;
+    case TOKEN_FALSE:
+    case TOKEN_TRUE:
+        encoder_bool(e, token == TOKEN_TRUE);
+        return true;
+    case TOKEN_INTEGER:
+        encoder_integer(e, r->integer);
+        return true;
+    case TOKEN_REAL:
+        encoder_real(e, r->real);
+        return true;
+    case TOKEN_STRING:
+        encoder_string(e, r->text);
+        return true;
+    case TOKEN_ARRAY:
+        encoder_array(e);
+        return true;
+    case TOKEN_OBJECT:
+        encoder_object(e);
+        return true;
+    case TOKEN_KEY:
+        encoder_key_str(e, r->text);
+        return true;
+    case TOKEN_ARRAY_END:
+    case TOKEN_OBJECT_END:
+        encoder_end(e);
+        return true;
+    case TOKEN_INVALID:
+    case TOKEN_END:
+    case TOKEN_BLOB:
+    case TOKEN_BAD_TEXT:
+    default:
+        return false;
+    }
+}
+
+void encoder_json(struct encoder *e, struct str json, struct arena *arena)
+{
+    unsigned depth_max = ENCODER_DEPTH_MAX - e->depth;
+    struct json_reader r;
+    enum token token;
+
+    if (e->format == BODY_JSON) {
+        encoder_raw(e, json);
+        return;
+    }
+    json_reader_init(&r, json, depth_max, arena);
+    do {
+        token = json_next(&r);
+    } while (token != TOKEN_INVALID && token != TOKEN_END);
+    if (token == TOKEN_INVALID) {
+        encoder_string(e, json);
+        return;
+    }
+    json_reader_init(&r, json, depth_max, arena);
+    while (write_token(e, &r, json_next(&r)))
+        continue;
 }

@@ -29,8 +29,9 @@ struct encoder {
 void encoder_init(struct encoder *encoder, struct buf *out, enum body_format format);
 void encoder_object(struct encoder *encoder);
 void encoder_array(struct encoder *encoder);
-void encoder_end(struct encoder *encoder); /* of the innermost object or array */
-void encoder_key(struct encoder *encoder, const char *key);
+void encoder_end(struct encoder *encoder);                  /* of the innermost object or array */
+void encoder_key(struct encoder *encoder, const char *key); /* needs no escapes */
+void encoder_key_str(struct encoder *encoder, struct str key);
 void encoder_string(struct encoder *encoder, struct str text); /* not UTF-8: see values.h */
 void encoder_cstring(struct encoder *encoder, const char *text);
 /* null when the text's ptr is NULL. */
@@ -44,9 +45,9 @@ void encoder_null(struct encoder *encoder);
 void encoder_time(struct encoder *encoder, int64_t wall_ms);
 /* Bytes that are one value in the encoder's format already. */
 void encoder_raw(struct encoder *encoder, struct str value);
+/* A JSON text of our own as a value: as it is, or turned into MessagePack (a string when it is
+ * malformed or too deep). */
+void encoder_json(struct encoder *encoder, struct str json, struct arena *arena);
 /* A value written with the buffer's own functions follows: puts the comma, counts it. */
 void encoder_prepare(struct encoder *encoder);
-/* The same, many at once: what follows are `count` values (or members) with their own commas. */
-void encoder_count(struct encoder *encoder, uint32_t count);
-
 #endif

@@ -349,7 +349,8 @@ void exchange_run(struct exchange *x)
 {
     struct request *request = &x->request;
 
-    request->principal = x->principal;
+    /* Procedures run under the engine flag: nobody's rights, our SQL. */
+    request->principal = request->kind == REQUEST_STATEMENTS ? x->principal : NULL;
     request->arena = &x->arena;
     request->owner = x;
     request->lane_hint = x->services->loop_index;

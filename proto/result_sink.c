@@ -53,13 +53,24 @@ void result_meta(struct buf *out, enum body_format format, const struct statemen
     buf_char(out, '}');
 }
 
+/* A failed statement's entry, half written or (a key deferred to its end) whole. */
+static void drop_entry(struct result_sink *r, unsigned statement)
+{
+    if (r->has_entry && r->current == statement)
+        buf_truncate(&r->sink.out, r->begin_at);
+    r->has_entry = false;
+    r->in_rows = false;
+}
+
 /* ---- JSON ---- */
 
 /* What comes before the first entry, and between entries. */
-static void json_open_entry(struct result_sink *r)
+static void json_open_entry(struct result_sink *r, unsigned statement)
 {
     struct buf *out = &r->sink.out;
 
+    r->has_entry = true;
+    r->current = statement;
     if (!r->batch) {
         r->begin_at = out->len;
         buf_literal(out, "{\"data\":");
@@ -77,7 +88,7 @@ static void json_begin(
     struct result_sink *r = of(sink);
     struct buf *out = &sink->out;
 
-    json_open_entry(r);
+    json_open_entry(r, statement);
     buf_literal(out, "{\"columns\":[");
     for (unsigned i = 0; i < count; i++) {
         if (i > 0)
@@ -143,11 +154,9 @@ static void json_error(struct sink *sink, unsigned statement, const struct err *
     r->failures++;
     if (!r->batch)
         return; /* in_rows tells result_sink_abort() what is open */
-    if (r->in_rows)
-        buf_truncate(&sink->out, r->begin_at);
-    r->in_rows = false;
+    drop_entry(r, statement);
     if (r->on_error != NULL) {
-        json_open_entry(r);
+        json_open_entry(r, statement);
         r->on_error(r, err, sql);
     }
 }
@@ -164,6 +173,8 @@ static void msgpack_open_entry(struct result_sink *r, unsigned statement)
         if (r->batch)
             r->array_at = msgpack_open(out, false);
     }
+    r->has_entry = true;
+    r->current = statement;
     r->begin_at = out->len;
     r->entries = statement + 1; /* those before it all have one */
 }
@@ -236,9 +247,7 @@ static void msgpack_error(
     r->failures++;
     if (!r->batch)
         return;
-    if (r->in_rows)
-        buf_truncate(&sink->out, r->begin_at);
-    r->in_rows = false;
+    drop_entry(r, statement);
     r->entries = statement;
     if (r->on_error != NULL) {
         msgpack_open_entry(r, statement);
@@ -254,6 +263,7 @@ static void rewound(struct sink *sink)
     struct result_sink *r = of(sink);
 
     r->in_rows = false;
+    r->has_entry = false;
     r->done = 0;
     r->failures = 0;
 }

@@ -33,8 +33,11 @@ struct result_sink {
     /* Batches that go on after a failure: writes the failure as an entry. NULL: leaves it out. */
     void (*on_error)(struct result_sink *results, const struct err *err, struct str sql);
     void *owner;
+    size_t sql_prefix_len; /* what explain put before the client's text */
 
     bool in_rows;
+    bool has_entry;    /* of `current`, from begin_at on */
+    unsigned current;  /* statement that began last */
     unsigned done;     /* statements that ended, well or not */
     unsigned failures; /* of those */
     size_t begin_at;   /* out.len before the statement's entry */

@@ -56,6 +56,10 @@ int persql_read_statement(struct document *document, struct statement_input *ret
     struct err *ret_err) MUST_CHECK;
 /* The body of query, explain and validate into x->request. False: answered. */
 bool persql_read_single(struct exchange *x) MUST_CHECK;
+/* Runs x->request's one statement and answers as query does. The first `prefix_len` bytes of its
+ * text are ours: errors are told without them. */
+void persql_run_query(struct exchange *x, size_t prefix_len) ON(loop_thread);
+void persql_unprefix(struct exchange *x, size_t prefix_len);
 
 /* ---- shapes shared by the tenant's and the operator's routes ---- */
 

@@ -110,6 +110,22 @@ static void send_results(struct exchange *x, struct result_sink *results)
     exchange_finish(x);
 }
 
+void persql_unprefix(struct exchange *x, size_t prefix_len)
+{
+    struct statement_input *statement;
+
+    if (prefix_len == 0)
+        return;
+    if (x->request.err.sql_offset >= 0)
+        x->request.err.sql_offset = MAX(0, x->request.err.sql_offset - (int)prefix_len);
+    statement = arena_alloc(&x->arena, sizeof(*statement));
+    if (statement == NULL)
+        return;
+    *statement = x->request.statements[0];
+    statement->sql = str_make(statement->sql.ptr + prefix_len, statement->sql.len - prefix_len);
+    x->request.statements = statement;
+}
+
 static void on_query_done(struct request *request)
 {
     struct exchange *x = request->owner;
@@ -122,19 +138,24 @@ static void on_query_done(struct request *request)
         result_sink_abort(results, request, x->http.request_id);
         send_results(x, results);
     } else {
+        persql_unprefix(x, results->sql_prefix_len);
         exchange_fail(x, &request->err);
     }
 }
 
 void persql_query(struct exchange *x)
 {
-    struct result_sink *results;
+    if (persql_read_single(x))
+        persql_run_query(x, 0);
+}
 
-    if (!persql_read_single(x))
-        return;
-    results = make_sink(x, false);
+void persql_run_query(struct exchange *x, size_t prefix_len)
+{
+    struct result_sink *results = make_sink(x, false);
+
     if (results == NULL)
         return;
+    results->sql_prefix_len = prefix_len;
     x->may_stream = results->format == BODY_JSON;
     x->request.done = on_query_done;
     exchange_run(x);

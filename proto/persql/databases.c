@@ -1,0 +1,343 @@
+/* Databases of the tenant: create, list, show, change, delete, restore. */
+#include "proto/persql/persql.h"
+#include "tenants/base/clock.h"
+
+/* ---- shapes ---- */
+
+static void write_usage(struct encoder *e, const struct usage_totals *usage)
+{
+    encoder_object(e);
+    encoder_key(e, "bytes");
+    encoder_u64(e, usage->bytes);
+    encoder_key(e, "walBytes");
+    encoder_u64(e, usage->wal_bytes);
+    encoder_key(e, "rowsRead");
+    encoder_u64(e, usage->rows_read);
+    encoder_key(e, "rowsWritten");
+    encoder_u64(e, usage->rows_written);
+    encoder_key(e, "requests");
+    encoder_u64(e, usage->requests);
+    encoder_key(e, "lastUsedAt");
+    encoder_time(e, usage->last_used_wall_ms);
+    encoder_end(e);
+}
+
+static void write_database(
+    struct exchange *x, struct encoder *e, const struct database_info *database)
+{
+    encoder_object(e);
+    encoder_key(e, "id");
+    encoder_string(e, database->id);
+    encoder_key(e, "slug");
+    encoder_string(e, database->slug);
+    encoder_key(e, "name");
+    encoder_string(e, database->name);
+    encoder_key(e, "namespaceSlug");
+    encoder_string(e, database->tenant_slug);
+    encoder_key(e, "status");
+    encoder_cstring(e, database->status);
+    encoder_key(e, "region");
+    encoder_cstring(e, x->services->settings->region);
+    encoder_key(e, "createdAt");
+    encoder_time(e, database->created_wall_ms);
+    encoder_key(e, "updatedAt");
+    encoder_time(e, database->updated_wall_ms);
+    encoder_key(e, "expiresAt");
+    encoder_time(e, database->expires_wall_ms);
+    encoder_key(e, "forkedFromId");
+    encoder_string_or_null(e, database->forked_from);
+    encoder_key(e, "createdBy");
+    encoder_string_or_null(e, database->created_by);
+    if (database->deleted_wall_ms != 0) {
+        encoder_key(e, "deletedAt");
+        encoder_time(e, database->deleted_wall_ms);
+        encoder_key(e, "restorableUntil");
+        encoder_time(e, database->restorable_until_wall_ms);
+    }
+    if (database->settings != NULL) {
+        encoder_key(e, "settings");
+        persql_write_settings(e, SETTING_DATABASE, database->settings);
+    }
+    if (database->usage != NULL) {
+        encoder_key(e, "usage");
+        write_usage(e, database->usage);
+    }
+    encoder_end(e);
+}
+
+static void on_one(struct catalogue_call *call)
+{
+    struct exchange *x = persql_called(call);
+    struct encoder e;
+
+    if (x == NULL)
+        return;
+    persql_begin(x, &e);
+    write_database(x, &e, call->output);
+    persql_finish(x, &e);
+}
+
+/* Whose tenant; an operator has to name it. NULL str: answered. */
+static struct str tenant_of(struct exchange *x)
+{
+    if (x->tenant_slug.len == 0)
+        persql_fail(x, ERR_BAD_REQUEST,
+            "an operator token names the tenant: send X-Rookery-Tenant: <slug>");
+    return x->tenant_slug;
+}
+
+/* The routes' `:slug`, or the second parameter below /v1/db/:tenant/. NULL: answered. */
+static struct database_input *make_input(struct exchange *x)
+{
+    struct str tenant = tenant_of(x);
+    struct database_input *input;
+
+    if (tenant.len == 0)
+        return NULL;
+    input = arena_zalloc(&x->arena, sizeof(*input));
+    if (input == NULL) {
+        persql_fail(x, ERR_TOO_LARGE, "the request needs too much memory");
+        return NULL;
+    }
+    input->tenant = tenant;
+    input->database = (x->route->needs & NEEDS_TENANT) != 0 ? x->params[1] : x->params[0];
+    return input;
+}
+
+/* ---- list ---- */
+
+static void on_list(struct catalogue_call *call)
+{
+    struct exchange *x = persql_called(call);
+    const struct database_list *list = call->output;
+    struct encoder e;
+
+    if (x == NULL)
+        return;
+    persql_begin(x, &e);
+    encoder_array(&e);
+    for (size_t i = 0; i < list->count; i++)
+        write_database(x, &e, &list->items[i]);
+    encoder_end(&e);
+    encoder_key(&e, "nextCursor");
+    encoder_string_or_null(&e, list->next_cursor);
+    persql_finish(x, &e);
+}
+
+void persql_databases_list(struct exchange *x)
+{
+    struct str tenant = tenant_of(x);
+    struct list_input *input;
+    struct catalogue_call *call;
+
+    if (tenant.len == 0)
+        return;
+    call = persql_call(x, on_list);
+    input = call == NULL ? NULL : arena_zalloc(&x->arena, sizeof(*input));
+    if (call == NULL)
+        return;
+    if (input == NULL) {
+        persql_fail(x, ERR_TOO_LARGE, "the request needs too much memory");
+        return;
+    }
+    if (persql_page(x, input) < 0)
+        return;
+    input->tenant = tenant;
+    catalogue_database_list(call, input);
+}
+
+/* ---- create ---- */
+
+static int read_item(struct exchange *x, const struct node *body, struct database_create_item *item)
+{
+    struct err err = ERR_INIT;
+    bool given;
+
+    if (body->type != TOKEN_OBJECT) {
+        persql_fail(x, ERR_BAD_REQUEST, "a database to create must be an object with 'slug'");
+        return -1;
+    }
+    if (node_string(body, "slug", &item->slug, &err) < 0 ||
+        node_string(body, "name", &item->name, &err) < 0 ||
+        node_time(body, "expiresAt", &given, &item->expires_wall_ms, &err) < 0) {
+        exchange_fail(x, &err);
+        return -1;
+    }
+    if (item->slug.len == 0) {
+        persql_fail(x, ERR_BAD_REQUEST, "'slug' is missing");
+        return -1;
+    }
+    return persql_read_settings(x, body, SETTING_DATABASE, &item->settings, &item->setting_count);
+}
+
+static int read_items(
+    struct exchange *x, const struct node *body, struct database_create_input *input)
+{
+    const struct node *many = node_get(body, "databases");
+    size_t count = many == NULL ? 1 : many->count;
+    struct database_create_item *items;
+    size_t at = 0;
+
+    if (many != NULL && many->type != TOKEN_ARRAY) {
+        persql_fail(x, ERR_BAD_REQUEST, "'databases' must be an array");
+        return -1;
+    }
+    if (count == 0 || count > CATALOGUE_CREATE_MAX) {
+        persql_fail(x, ERR_BAD_REQUEST, "'databases' takes 1 to %d at once", CATALOGUE_CREATE_MAX);
+        return -1;
+    }
+    items = arena_array(&x->arena, count, sizeof(*items));
+    if (items == NULL) {
+        persql_fail(x, ERR_TOO_LARGE, "the request needs too much memory");
+        return -1;
+    }
+    memset(items, 0, count * sizeof(*items));
+    input->items = items;
+    input->count = count;
+    if (many == NULL)
+        return read_item(x, body, items);
+    for (const struct node *node = many->first; node != NULL; node = node->next) {
+        if (read_item(x, node, &items[at++]) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static void on_created_one(struct catalogue_call *call)
+{
+    struct exchange *x = persql_called(call);
+    const struct database_list *list = call->output;
+    struct encoder e;
+
+    if (x == NULL)
+        return;
+    persql_begin(x, &e);
+    write_database(x, &e, &list->items[0]);
+    persql_finish(x, &e);
+}
+
+void persql_databases_create(struct exchange *x)
+{
+    struct str tenant = tenant_of(x);
+    const struct node *body = tenant.len == 0 ? NULL : persql_body(x, false);
+    struct err err = ERR_INIT;
+    struct database_create_input *input;
+    struct catalogue_call *call;
+
+    if (body == NULL)
+        return;
+    call = persql_call(x, node_get(body, "databases") == NULL ? on_created_one : on_list);
+    if (call == NULL)
+        return;
+    input = arena_zalloc(&x->arena, sizeof(*input));
+    if (input == NULL) {
+        persql_fail(x, ERR_TOO_LARGE, "the request needs too much memory");
+        return;
+    }
+    input->tenant = tenant;
+    if (node_bool(body, "ifNotExists", &input->exists_ok, &err) < 0) {
+        exchange_fail(x, &err);
+        return;
+    }
+    if (read_items(x, body, input) == 0)
+        catalogue_database_create(call, input);
+}
+
+/* ---- one database ---- */
+
+static void with_input(struct exchange *x, void (*done)(struct catalogue_call *call),
+    void (*start)(struct catalogue_call *call, const struct database_input *input))
+{
+    struct database_input *input = make_input(x);
+    struct catalogue_call *call = input == NULL ? NULL : persql_call(x, done);
+
+    if (call != NULL)
+        start(call, input);
+}
+
+void persql_database_get(struct exchange *x)
+{
+    with_input(x, on_one, catalogue_database_get);
+}
+
+static void on_usage(struct catalogue_call *call)
+{
+    static const struct usage_totals nothing = {.requests = 0};
+    struct exchange *x = persql_called(call);
+    const struct database_info *database = call->output;
+    struct encoder e;
+
+    if (x == NULL)
+        return;
+    persql_begin(x, &e);
+    write_usage(&e, database->usage == NULL ? &nothing : database->usage);
+    persql_finish(x, &e);
+}
+
+void persql_database_usage(struct exchange *x)
+{
+    with_input(x, on_usage, catalogue_database_get);
+}
+
+void persql_database_patch(struct exchange *x)
+{
+    struct database_input *named = make_input(x);
+    const struct node *body = named == NULL ? NULL : persql_body(x, false);
+    struct database_patch_input *input;
+    struct catalogue_call *call;
+    struct err err = ERR_INIT;
+
+    if (body == NULL)
+        return;
+    call = persql_call(x, on_one);
+    if (call == NULL)
+        return;
+    input = arena_zalloc(&x->arena, sizeof(*input));
+    if (input == NULL) {
+        persql_fail(x, ERR_TOO_LARGE, "the request needs too much memory");
+        return;
+    }
+    input->tenant = named->tenant;
+    input->database = named->database;
+    if (node_string(body, "slug", &input->slug, &err) < 0 ||
+        node_string(body, "name", &input->name, &err) < 0 ||
+        node_time(body, "expiresAt", &input->set_expires, &input->expires_wall_ms, &err) < 0) {
+        exchange_fail(x, &err);
+        return;
+    }
+    if (persql_read_settings(x, body, SETTING_DATABASE, &input->settings, &input->setting_count) ==
+        0)
+        catalogue_database_patch(call, input);
+}
+
+static void on_deleted(struct catalogue_call *call)
+{
+    struct exchange *x = persql_called(call);
+    const struct database_info *database = call->output;
+    struct encoder e;
+
+    if (x == NULL)
+        return;
+    persql_begin(x, &e);
+    encoder_object(&e);
+    encoder_key(&e, "deleted");
+    encoder_bool(&e, true);
+    encoder_key(&e, "id");
+    encoder_string(&e, database->id);
+    encoder_key(&e, "slug");
+    encoder_string(&e, database->slug);
+    encoder_key(&e, "restorableUntil");
+    encoder_time(&e, database->restorable_until_wall_ms);
+    encoder_end(&e);
+    persql_finish(x, &e);
+}
+
+void persql_database_delete(struct exchange *x)
+{
+    with_input(x, on_deleted, catalogue_database_delete);
+}
+
+void persql_database_restore(struct exchange *x)
+{
+    with_input(x, on_one, catalogue_database_restore);
+}
