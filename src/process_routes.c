@@ -1,8 +1,8 @@
 #include "src/process_routes.h"
 
-#include <malloc.h>
 #include <sqlite3.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "src/connection.h"
@@ -184,11 +184,9 @@ static void refuse_draining(struct exchange *x)
     struct err err = ERR_INIT;
 
     (void)err_set(&err, ERR_DRAINING, "the server is stopping; try again");
-    if (x->dialect == NULL)
-        x->dialect = traffic_dialect_of(x->http.path);
-    x->dialect->error(x, &err);
+    turn_find_dialect(turn_of(x));
     x->response.close = true;
-    exchange_finish(x);
+    exchange_fail(x, &err);
 }
 
 static const struct route *find_route(struct str path)

@@ -1,5 +1,6 @@
 #include "src/traffic.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 #include "src/process_routes.h"
@@ -128,33 +129,4 @@ void traffic_count(const struct turn *turn)
     count(&turn->x);
     metric_observe(METRIC_REQUEST_SECONDS, took_ns);
     log_request(turn, took_ns);
-}
-
-/* How much of the pattern before its first parameter the path shares whole segments with. */
-static size_t common_prefix(const char *pattern, struct str path)
-{
-    size_t fixed = strcspn(pattern, ":");
-
-    if (path.len < fixed || memcmp(pattern, path.ptr, fixed) != 0)
-        return 0;
-    return fixed;
-}
-
-const struct dialect *traffic_dialect_of(struct str path)
-{
-    const struct dialect *best = dialects[0];
-    size_t longest = 1; /* every path shares its first slash */
-
-    CHECK(best != NULL);
-    for (const struct dialect *const *at = dialects; *at != NULL; at++) {
-        for (size_t i = 0; i < (*at)->route_count; i++) {
-            size_t common = common_prefix((*at)->routes[i].pattern, path);
-
-            if (common > longest) {
-                longest = common;
-                best = *at;
-            }
-        }
-    }
-    return best;
 }

@@ -7,7 +7,5 @@
 /* The answer is complete: counts it, times it, logs it (all at debug; slow ones and 5xx louder).
  * Never with a query string or a body. */
 void traffic_count(const struct turn *turn) ON(loop_thread);
-/* The dialect whose routes begin like this path; the first one when none does. */
-const struct dialect *traffic_dialect_of(struct str path);
 
 #endif

@@ -1,10 +1,12 @@
 #include "src/turn.h"
 
+#include "proto/router.h"
 #include "src/connection.h"
 #include "src/process_routes.h"
 #include "src/traffic.h"
 #include "tenants/base/check.h"
 #include "tenants/base/clock.h"
+#include "tenants/base/log.h"
 #include "tenants/base/mem.h"
 
 static struct turn *turn_of(struct exchange *x)
@@ -57,16 +59,6 @@ struct turn *turn_take(struct loop *loop, struct connection *connection)
     return turn;
 }
 
-/* Ends the exchange, and starts the next one in its memory: one arena block and a small body are
- * kept, so that a steady state allocates nothing. */
-static void renew_exchange(struct turn *turn)
-{
-    struct exchange *x = &turn->x;
-
-    exchange_fini(x);
-    exchange_init(x, &turn->loop->services);
-}
-
 void turn_recycle(struct turn *turn)
 {
     struct loop *loop = turn->loop;
@@ -79,7 +71,7 @@ void turn_recycle(struct turn *turn)
         loop_settle(loop);
         return;
     }
-    renew_exchange(turn);
+    exchange_reset(&turn->x);
     buf_reset(&turn->head_bytes, TURN_KEEP_BYTES);
     buf_reset(&turn->body, TURN_KEEP_BYTES);
     buf_reset(&turn->chunks, 0);
@@ -163,15 +155,28 @@ void turn_begin(struct turn *turn)
     run(turn, serve);
 }
 
+void turn_find_dialect(struct turn *turn)
+{
+    struct exchange *x = &turn->x;
+    struct route_match match = {.dialect = dialects[0]};
+    struct err err = ERR_INIT;
+
+    if (router_find(router_default(), &x->http, &x->arena, &match, &err) < 0)
+        log_debug("http.no_route", "request=%.*s", STR_ARGS(x->http.request_id));
+    x->dialect = match.dialect;
+}
+
 void turn_refuse(struct turn *turn, const struct err *err)
 {
     struct exchange *x = &turn->x;
 
     start(turn);
-    if (x->dialect == NULL)
-        x->dialect = traffic_dialect_of(x->http.path);
-    x->dialect->error(x, err);
+    turn_find_dialect(turn);
     x->response.close = true;
+    turn->running = true;
+    exchange_fail(x, err);
+    turn->running = false;
+    CHECK(turn->finished);
     complete(turn);
 }
 

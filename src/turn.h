@@ -62,6 +62,8 @@ void turn_free(struct turn *turn);
 void turn_begin(struct turn *turn) ON(loop_thread);
 /* Answers an error of our own in the shape of the dialect the path belongs to. Closes after. */
 void turn_refuse(struct turn *turn, const struct err *err) ON(loop_thread);
+/* Sets x->dialect by the path, for an error of ours before the router has run. */
+void turn_find_dialect(struct turn *turn) ON(loop_thread);
 /* The client is gone: cancels what runs. */
 void turn_abandon(struct turn *turn) ON(loop_thread);
 /* `bytes` of what chunk() gave have left; resumes the lane when there is room again. */
