@@ -264,6 +264,9 @@ enum edit_result edit_line(struct edit *edit, const char *prompt, struct buf *ou
     buf_reset(out, 1U << 16);
     edit->prompt = prompt;
     (void)fflush(stdout);
+    /* libedit would show the prompt first and leave the line mode after: a Ctrl-D typed in between
+     * would be lost. */
+    (void)el_set(edit->line, EL_PREP_TERM, 1);
     text = el_gets(edit->line, &count);
     if (text == NULL || count <= 0) {
         bool interrupted = interrupt_pending();

@@ -165,8 +165,8 @@ static int ask(const char *prompt, struct buf *out, struct err *ret_err)
     }
     quiet = before;
     quiet.c_lflag &= ~(tcflag_t)ECHO;
+    (void)tcsetattr(fd, TCSAFLUSH, &quiet); /* before the prompt: it drops what was typed */
     (void)dprintf(fd, "%s", prompt);
-    (void)tcsetattr(fd, TCSAFLUSH, &quiet);
     got = read(fd, line, sizeof(line));
     saved = errno;
     (void)tcsetattr(fd, TCSAFLUSH, &before);

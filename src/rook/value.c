@@ -229,8 +229,12 @@ static bool decode_bytes(const json_t *value, const char *key, struct buf *out)
 
 static void write_hex(struct buf *out, struct str bytes, size_t shown)
 {
-    for (size_t i = 0; i < MIN(bytes.len, shown); i++)
-        buf_printf(out, "%02x", (unsigned char)bytes.ptr[i]);
+    static const char digits[] = "0123456789abcdef";
+
+    for (size_t i = 0; bytes.ptr != NULL && i < MIN(bytes.len, shown); i++) {
+        buf_char(out, digits[(unsigned char)bytes.ptr[i] >> 4]);
+        buf_char(out, digits[(unsigned char)bytes.ptr[i] & 15]);
+    }
 }
 
 static void write_object(struct buf *out, const json_t *value, enum value_form form)
