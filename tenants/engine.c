@@ -57,6 +57,26 @@ void engine_options_defaults(struct engine_options *options)
     };
 }
 
+static void label_metrics(void)
+{
+    static const char *const classes[] = {"class=\"read\"", "class=\"write\"", "class=\"ddl\"",
+        "class=\"alone\"", "class=\"transaction\""};
+    static const char *const outcomes[] = {"outcome=\"done\"", "outcome=\"no_lane\"",
+        "outcome=\"not_cached\"", "outcome=\"outgrew\""};
+    static const char *const kinds[] = {"kind=\"write\"", "kind=\"read\"", "kind=\"stream\""};
+    static const char *const budgets[] = {"budget=\"time\"", "budget=\"steps\"",
+        "budget=\"memory\"", "budget=\"rows\"", "budget=\"bytes\""};
+
+    for (unsigned i = 0; i < ARRAY_LEN(classes); i++)
+        metrics_label(METRIC_STATEMENTS, i, classes[i]);
+    for (unsigned i = 0; i < ARRAY_LEN(outcomes); i++)
+        metrics_label(METRIC_LOOP_READS, i, outcomes[i]);
+    for (unsigned i = 0; i < ARRAY_LEN(kinds); i++)
+        metrics_label(METRIC_LANES, i, kinds[i]);
+    for (unsigned i = 0; i < ARRAY_LEN(budgets); i++)
+        metrics_label(METRIC_BUDGET_ENDED, i, budgets[i]);
+}
+
 int engine_new(
     const struct engine_options *options, struct engine **ret_engine, struct err *ret_err)
 {
@@ -65,6 +85,7 @@ int engine_new(
     if (account_install(ret_err) < 0 || vfs_register(ret_err) < 0)
         return -1;
     database_on_release(actor_unref);
+    label_metrics();
     engine = mem_zalloc(sizeof(*engine));
     engine->options = *options;
     database_on_release(actor_unref);
