@@ -186,6 +186,7 @@ static void *run_loop(void *argument)
     this_loop = loop;
     (void)uv_run(&loop->uv, UV_RUN_DEFAULT);
     this_loop = NULL;
+    atomic_store(&loop->ended, true);
     return NULL;
 }
 

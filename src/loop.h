@@ -81,6 +81,7 @@ struct loop {
     int64_t date_second;
     uint64_t id_salt;
     uint64_t id_count;
+    atomic_bool ended;              /* its thread is about to return */
     _Atomic uint64_t busy_since_ns; /* 0: polling */
     uint64_t reported_busy_ns;      /* main thread: the watchdog's */
     char read_buffer[LOOP_READ_BYTES];

@@ -81,27 +81,19 @@ static void refuse_metrics(struct exchange *x)
 }
 
 /* An operator's token lets you in from anywhere. A token the loop does not know is looked up. */
-static void check_metrics_token(struct exchange *x)
+static void check_metrics(struct exchange *x, const struct principal *principal)
 {
-    struct principal *principal = directory_token(x->services->directory, x->load.token);
-
     if (principal != NULL && (principal->capabilities & CAP_OPERATOR) != 0)
         write_metrics(x);
     else
         refuse_metrics(x);
 }
 
-static void on_metrics_token(struct exchange *x)
+static void on_metrics_token(struct exchange *x) ON(loop_thread)
 {
-    bool found = x->load.call.err.code == ERR_NONE;
-
     directory_loaded(x->services->directory, &x->load);
-    if (found)
-        check_metrics_token(x);
-    else
-        refuse_metrics(x);
-    principal_unref(x->load.principal);
-    x->load.principal = NULL;
+    x->principal = x->load.principal; /* the exchange gives it back */
+    check_metrics(x, x->load.call.err.code == ERR_NONE ? x->principal : NULL);
 }
 
 static void on_token_call_done(struct catalogue_call *call)
@@ -114,6 +106,7 @@ static void on_token_call_done(struct catalogue_call *call)
 static void get_metrics(struct exchange *x)
 {
     struct str header = x->http.authorization;
+    struct principal *known;
 
     if (turn_of(x)->loop->limits.metrics_public || address_is_loopback(x->http.remote)) {
         write_metrics(x);
@@ -124,10 +117,12 @@ static void get_metrics(struct exchange *x)
         return;
     }
     x->load.token = str_trim(str_make(header.ptr + 7, header.len - 7));
-    if (directory_token(x->services->directory, x->load.token) != NULL) {
-        check_metrics_token(x);
+    known = directory_token(x->services->directory, x->load.token);
+    if (known != NULL) {
+        check_metrics(x, known);
         return;
     }
+    x->load.call.catalogue = x->services->catalogue;
     x->load.call.arena = &x->arena;
     x->load.call.done = on_token_call_done;
     x->load.call.owner = x;

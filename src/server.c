@@ -102,10 +102,17 @@ static void start_threads(struct server *server)
 static int open_catalogue(struct server *server, struct err *ret_err)
 {
     const struct options *options = server->options;
-    char token[80] = "";
+    const struct catalogue_options limits = {
+        .delete_grace_ms = options->surface.delete_grace_ms,
+        .max_tokens_per_tenant = options->surface.max_tokens_per_tenant,
+        .max_database_bytes = options->engine.max_database_bytes,
+        .memory_per_database = options->engine.memory_per_database,
+    };
+    char token[CATALOGUE_BOOTSTRAP_BYTES] = "";
 
     if (catalogue_open(server->engine, options->data_dir, &server->catalogue, token, ret_err) < 0)
         return -1;
+    catalogue_configure(server->catalogue, &limits);
     if (token[0] == '\0' || options->bootstrap_token_file[0] == '\0')
         return 0;
     return data_dir_write_secret(options->bootstrap_token_file, token, ret_err);
@@ -220,7 +227,11 @@ static int next_signal(void)
 
 static void tick(struct server *server)
 {
-    engine_tick(server->engine, clock_now_ns());
+    uint64_t now_ns = clock_now_ns();
+
+    engine_tick(server->engine, now_ns);
+    if (server->catalogue != NULL)
+        catalogue_tick(server->catalogue, now_ns);
     watch_loops(server);
 }
 
@@ -277,18 +288,20 @@ static void drain(struct server *server)
         log_warn("server.drain_timeout", "requests=%u", atomic_load(&server->turns));
 }
 
-static void stop_loops(struct server *server, bool running)
+/* Drops what is left (after the deadline, or after a failed start) and cancels its work. The engine
+ * is still running and ticked: every request comes home before its loop ends. */
+static void stop_loops(struct server *server, bool started)
 {
     for (unsigned i = 0; i < server->loop_count; i++) {
-        if (!running)
+        if (!started)
             loop_start(server->loops[i]);
         loop_stop(server->loops[i]);
     }
-    if (server->engine != NULL && !server->engine_stopped && running) {
-        engine_stop(server->engine); /* every request still there comes home, cancelled */
-        server->engine_stopped = true;
-    }
     for (unsigned i = 0; i < server->loop_count; i++) {
+        while (!atomic_load(&server->loops[i]->ended)) {
+            tick(server);
+            nap();
+        }
         loop_join(server->loops[i]);
         loop_free(server->loops[i]);
     }
@@ -302,13 +315,12 @@ static void stop_engine(struct server *server)
 {
     if (server->engine == NULL)
         return;
-    if (server->catalogue != NULL)
-        catalogue_close(server->catalogue);
-    if (!server->engine_stopped)
-        engine_stop(server->engine);
+    catalogue_close(server->catalogue); /* needs the engine's threads */
+    engine_stop(server->engine);
     for (unsigned i = 0; i < server->thread_count; i++)
         thread_join(server->threads[i]);
     mem_free(server->threads);
+    engine_close_all(server->engine);
     engine_free(server->engine);
 }
 

@@ -41,7 +41,6 @@ struct server {
     unsigned thread_count;
     int lock_fd;
     int log_fd;
-    bool engine_stopped;
     uint64_t started_ns;
     int64_t started_wall_ms;
     atomic_bool ready;
