@@ -76,12 +76,12 @@ const struct pragma_rule guard_pragmas[] = {
     {"legacy_alter_table", PRAGMA_GET | PRAGMA_SCOPED, "off", NULL},
     {"wal_autocheckpoint", PRAGMA_GET | PRAGMA_SCOPED, NULL, HINT_SERVER},
     {"compile_options", PRAGMA_GET | PRAGMA_SCOPED, NULL, NULL},
+    {"database_list", PRAGMA_GET | PRAGMA_SCOPED, NULL, NULL}, /* our VFS's name, no path */
     {"collation_list", PRAGMA_GET | PRAGMA_SCOPED, NULL, NULL},
     {"function_list", PRAGMA_GET | PRAGMA_SCOPED, NULL, NULL},
     {"module_list", PRAGMA_GET | PRAGMA_SCOPED, NULL, NULL},
     {"pragma_list", PRAGMA_GET | PRAGMA_SCOPED, NULL, NULL},
     /* refused, with a better answer than "unknown" */
-    {"database_list", 0, NULL, "a connection has one database, main"},
     {"wal_checkpoint", 0, NULL, HINT_SERVER},
     {"incremental_vacuum", 0, NULL, HINT_SERVER},
     {"writable_schema", 0, NULL, "change the schema with CREATE, ALTER and DROP"},
