@@ -39,7 +39,9 @@ const struct option_row option_rows[] = {
     {"workers", OPTION_COUNT_OF, AT(engine.workers), "0", 0, 256, NULL, FIXED, "Threads",
         "engine threads; 0: one per core, at least 2"},
     {"slow-workers", OPTION_COUNT_OF, AT(engine.slow_workers), "0", 0, 256, NULL, FIXED, "Threads",
-        "threads for statements that outgrow --short-steps; 0: half the cores, at least 1"},
+        "low-priority threads for statements that outgrow --short-steps or --short-time; 0: twice "
+        "the "
+        "cores, at least 4"},
     {"sync-threads", OPTION_UNSIGNED, AT(engine.sync_threads), "4", 1, 64, NULL, FIXED, "Threads",
         "threads that wait for the disk"},
 
@@ -55,6 +57,10 @@ const struct option_row option_rows[] = {
         "Engine", "their bytes together"},
     {"group-requests", OPTION_UNSIGNED, AT(engine.group_requests), "128", 1, 10000, NULL, FIXED,
         "Engine", "most write requests in one commit"},
+    {"cached-statements", OPTION_UNSIGNED, AT(engine.cached_statements), "64", 1, 10000, NULL,
+        FIXED, "Engine", "prepared statements kept by each connection"},
+    {"page-cache", OPTION_UNSIGNED, AT(engine.cache_kib), "2048", 64, 16777216, NULL, FIXED,
+        "Engine", "page cache of each connection, in KiB"},
     {"wal-soft", OPTION_SIZE, AT(engine.wal_soft_bytes), "4m", 64 * KIB, TIB, NULL, FIXED, "Engine",
         "WAL size from which checkpoints run between groups"},
     {"wal-hard", OPTION_SIZE, AT(engine.wal_hard_bytes), "64m", MIB, TIB, NULL, FIXED, "Engine",
@@ -71,7 +77,9 @@ const struct option_row option_rows[] = {
     {"statement-steps", OPTION_NUMBER, AT(engine.statement_steps), "0", 0, UINT64_MAX, NULL, FIXED,
         "Budgets", "VM steps of a statement; 0: no limit but time"},
     {"short-steps", OPTION_NUMBER, AT(engine.short_steps), "200000", 1000, UINT64_MAX, NULL, FIXED,
-        "Budgets", "VM steps after which a read moves to a slow worker"},
+        "Budgets", "VM steps after which a statement starts again on a slow worker"},
+    {"short-time", OPTION_TIME, AT(engine.short_time_ms), "10ms", 1, DAY, NULL, FIXED, "Budgets",
+        "time after which it does"},
     {"loop-steps", OPTION_NUMBER, AT(engine.loop_steps), "2000", 0, 1000000, NULL, FIXED, "Budgets",
         "VM steps of a read on an event loop before it goes to a worker; 0: never on a loop"},
     {"lock-wait", OPTION_TIME, AT(engine.lock_wait_ms), "5s", 0, HOUR, NULL, FIXED, "Budgets",
@@ -422,6 +430,7 @@ void options_init(struct options *options)
 
     memset(options, 0, sizeof(*options));
     arena_init(&options->arena, 0);
+    engine_options_defaults(&options->engine);
     for (unsigned i = 0; i < option_row_count; i++)
         CHECK(option_set(options, &option_rows[i], option_rows[i].initial, "default", &err) == 0);
 }
@@ -453,7 +462,7 @@ int options_settle(struct options *options, struct err *ret_err)
     if (engine->workers == 0)
         engine->workers = MAX(count, 2);
     if (engine->slow_workers == 0)
-        engine->slow_workers = MAX(count / 2, 1);
+        engine->slow_workers = MAX(count * 2, 4);
     engine->data_dir = options->data_dir;
     if (options->listen.count == 0)
         return err_set(ret_err, ERR_BAD_REQUEST, "%s: listen needs at least one address",

@@ -4,6 +4,7 @@
 #include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "tenants/actor.h"
@@ -15,6 +16,7 @@
 #include "tenants/stream.h"
 
 #define SHARDS_FIRST 1024
+#define SLOW_NICE 10
 
 void engine_options_defaults(struct engine_options *options)
 {
@@ -61,8 +63,8 @@ static void label_metrics(void)
 {
     static const char *const classes[] = {"class=\"read\"", "class=\"write\"", "class=\"ddl\"",
         "class=\"alone\"", "class=\"transaction\""};
-    static const char *const outcomes[] = {"outcome=\"done\"", "outcome=\"no_lane\"",
-        "outcome=\"not_cached\"", "outcome=\"outgrew\""};
+    static const char *const outcomes[] = {
+        "outcome=\"done\"", "outcome=\"no_lane\"", "outcome=\"not_cached\"", "outcome=\"outgrew\""};
     static const char *const kinds[] = {"kind=\"write\"", "kind=\"read\"", "kind=\"stream\""};
     static const char *const budgets[] = {"budget=\"time\"", "budget=\"steps\"",
         "budget=\"memory\"", "budget=\"rows\"", "budget=\"bytes\""};
@@ -338,6 +340,8 @@ void engine_slow_run(struct engine *engine)
     struct task *task;
 
     worker_thread_enter();
+    /* Long statements get what short ones leave: on Linux this is about the calling thread only. */
+    (void)setpriority(PRIO_PROCESS, 0, SLOW_NICE);
     while ((task = scheduler_pop(&engine->slow)) != NULL)
         task->run(task);
     worker_thread_leave();
