@@ -214,7 +214,7 @@ static void on_purged(struct catalogue_call *call)
     if (call->err.code != ERR_NONE)
         log_failure("purge", &call->err);
     else
-        log_info("database.purged", "database_id=%llu", (unsigned long long)purge->id);
+        log_debug("database.purged", "database_id=%llu", (unsigned long long)purge->id);
     catalogue_ref(catalogue);
     purge_free(purge);
     end(catalogue);

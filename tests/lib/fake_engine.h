@@ -14,11 +14,16 @@
 static struct {
     sqlite3 *db;
     unsigned submitted;
-    unsigned closed;           /* databases closed */
-    unsigned removed;          /* families removed */
-    unsigned fail_next;        /* so many requests are refused */
-    unsigned run_twice;        /* so many procedures are run, undone, and run again */
-    bool hold_closes;          /* engine_close_database() never answers */
+    unsigned closed;    /* databases closed */
+    unsigned removed;   /* families removed */
+    unsigned fail_next; /* so many requests are refused */
+    unsigned run_twice; /* so many procedures are run, undone, and run again */
+    bool hold_closes;   /* engine_close_database() answers at fake_release_closes() */
+    unsigned held;
+    struct {
+        void (*done)(void *argument);
+        void *argument;
+    } closes[512];
     void (*before_done)(void); /* called once, between commit and done */
 } fake;
 
@@ -104,8 +109,23 @@ void engine_close_database(
     (void)engine;
     (void)database;
     fake.closed++;
-    if (!fake.hold_closes)
+    if (!fake.hold_closes) {
         done(argument);
+        return;
+    }
+    if (fake.held == sizeof(fake.closes) / sizeof(fake.closes[0]))
+        abort();
+    fake.closes[fake.held].done = done;
+    fake.closes[fake.held++].argument = argument;
+}
+
+__attribute__((unused)) static void fake_release_closes(void)
+{
+    fake.hold_closes = false;
+    while (fake.held > 0) {
+        fake.held--;
+        fake.closes[fake.held].done(fake.closes[fake.held].argument);
+    }
 }
 
 __attribute__((weak)) void family_new_id(char out[ID_HEX_BYTES])
