@@ -309,6 +309,7 @@ static void stop_engine(struct server *server)
     for (unsigned i = 0; i < server->thread_count; i++)
         thread_join(server->threads[i]);
     mem_free(server->threads);
+    engine_close_all(server->engine);
     engine_free(server->engine);
 }
 
