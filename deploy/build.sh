@@ -39,16 +39,16 @@ build_why() {
 }
 
 # build_folder DIR MESON_OPTIONS… [-- TARGET…]: configures DIR when it is new or its options changed,
-# and compiles the targets (all without any). The log is DIR.log, removed after success.
+# and compiles the targets (all without any). The log is .cache/DIR.log, removed after success.
 build_folder() {
-    local dir=$1 options=() log=$1.log
+    local dir=$1 options=() log=.cache/$1.log
     shift
     while [ $# -gt 0 ] && [ "$1" != -- ]; do
         options+=("$1")
         shift
     done
     [ $# -eq 0 ] || shift
-    if ! : 2>/dev/null >"$log"; then
+    if ! mkdir -p .cache 2>/dev/null || ! : 2>/dev/null >"$log"; then
         say "cannot write $log: $([ -w . ] && echo "it belongs to another user" ||
             echo "no right to write in $PWD")"
         return 1
