@@ -1,4 +1,5 @@
 /* The routes of PerSQL's surface. */
+#include "proto/openapi.h"
 #include "proto/persql/persql.h"
 
 #define IN_DATABASE (NEEDS_PRINCIPAL | NEEDS_TENANT | NEEDS_DATABASE)
@@ -64,6 +65,8 @@ static const struct route routes[] = {
         CAP_TOKENS, persql_tokens_list, "The tenant's tokens, paged."},
     {"tokens_revoke", DELETE, "/api/namespaces/:tenant/tokens/:id", NEEDS_PRINCIPAL | NEEDS_TENANT,
         CAP_TOKENS, persql_tokens_revoke, "Revokes a token at once."},
+    {"openapi", GET, "/openapi.json", NEEDS_NOTHING, 0, openapi_handle, "This description."},
+    {"openapi", GET, "/api/openapi.json", NEEDS_NOTHING, 0, openapi_handle, "The same."},
 };
 
 const struct dialect persql_dialect = {
