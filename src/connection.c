@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "src/http_parser.h"
+#include "src/traffic.h"
 #include "tenants/base/check.h"
 #include "tenants/base/log.h"
 #include "tenants/base/mem.h"
@@ -129,27 +130,37 @@ static void end_gently(struct connection *connection)
 
 /* ---- requests ---- */
 
+static const char *code_of(int status)
+{
+    return status == 408                                     ? "timeout"
+           : status == 413 || status == 414 || status == 431 ? "too_large"
+           : status == 501 || status == 505                  ? "not_implemented"
+           : status == 503                                   ? "unavailable"
+                                                             : "bad_request";
+}
+
 /* An error found before there was a request: the default shape, and the end. */
 static void refuse(struct connection *connection, int status, const char *reason)
 {
     struct loop *loop = connection->loop;
+    struct turn *turn = connection->turn;
     struct http_response response = {.status = status, .content_type = "application/json"};
-    struct buf body = {0};
     struct http_head_out head = {.date = loop_date(loop), .close = true};
-    const char *code = status == 408   ? "timeout"
-                       : status == 413 ? "too_large"
-                       : status == 501 ? "not_implemented"
-                                       : "bad_request";
+    struct buf body = {0};
+    char id[TURN_ID_BYTES];
 
-    http_write_error_body(&body, reason, code, str_make("", 0));
+    head.request_id = turn != NULL && turn->x.http.request_id.len > 0 ? turn->x.http.request_id
+                                                                      : turn_make_id(loop, id);
+    http_write_error_body(&body, reason, code_of(status), head.request_id);
     head.content_length = body.len;
     http_write_head(&loop->scratch, &response, &head);
     buf_str(&loop->scratch, buf_view(&body));
     buf_fini(&body);
-    log_debug(
-        "http.refused", "remote=%s status=%d reason=\"%s\"", connection->remote, status, reason);
-    if (connection->turn != NULL) {
-        turn_abandon(connection->turn);
+    log_debug("http.refused", "request=%.*s remote=%s status=%d reason=\"%s\"",
+        STR_ARGS(head.request_id), connection->remote, status, reason);
+    traffic_count_refusal(status);
+    if (turn != NULL) {
+        turn_abandon(turn);
         connection->turn = NULL;
     }
     connection->close_after = true;

@@ -177,6 +177,10 @@ static int read_framing(
             head->expects_continue = !head->version_1_0;
         }
         break;
+    case 7:
+        if (str_is_nocase(name, "upgrade"))
+            head->offers_websocket = str_is_nocase(value, "websocket");
+        break;
     case 10:
         if (str_is_nocase(name, "connection"))
             read_connection(head, value);
@@ -224,8 +228,8 @@ static int judge(struct http_head *head)
         return bad(head, 400, "Content-Length and Transfer-Encoding exclude each other");
     if (head->chunked && head->version_1_0)
         return bad(head, 400, "Transfer-Encoding does not exist in HTTP/1.0");
-    if (head->wants_upgrade)
-        return bad(head, 501, "protocol upgrades are not supported");
+    if (head->wants_upgrade && head->offers_websocket)
+        return bad(head, 501, "WebSocket is not spoken here");
     if (head->wants_close)
         head->keep_alive = false;
     return 0;

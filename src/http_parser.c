@@ -91,7 +91,7 @@ static bool agrees(const llhttp_t *native, const struct collector *found, const 
            ((native->flags & F_CHUNKED) != 0) == head->chunked &&
            ((native->flags & F_CONTENT_LENGTH) != 0) == head->has_content_length &&
            (!head->has_content_length || native->content_length == head->content_length) &&
-           native->http_minor == (head->version_1_0 ? 0 : 1) && native->upgrade == 0 &&
+           native->http_minor == (head->version_1_0 ? 0 : 1) &&
            found->target.ptr == bytes + head->target_start && found->target.len == head->target_len;
 }
 

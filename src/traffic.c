@@ -60,19 +60,29 @@ static unsigned route_index(const struct exchange *x, const char **ret_dialect)
     return 0;
 }
 
-static void count(const struct exchange *x)
+static void count(unsigned route, const char *dialect, const char *name, int status)
+{
+    unsigned index = status_index(status);
+    unsigned cell = route * METRIC_STATUS_MAX + index;
+
+    label_once(cell, dialect, name, statuses[index]);
+    metric_add_cell(METRIC_REQUESTS, cell, 1);
+}
+
+void traffic_count_refusal(int status)
+{
+    count(0, "none", "none", status);
+}
+
+static void count_exchange(const struct exchange *x)
 {
     const char *dialect;
     unsigned route = route_index(x, &dialect);
-    unsigned status = status_index(x->response.status);
-    unsigned cell;
 
-    if (route >= METRIC_ROUTES_MAX)
-        route = 0;
-    cell = route * METRIC_STATUS_MAX + status;
-    label_once(cell, route == 0 ? "none" : dialect, route == 0 ? "none" : x->route->name,
-        statuses[status]);
-    metric_add_cell(METRIC_REQUESTS, cell, 1);
+    if (route == 0 || route >= METRIC_ROUTES_MAX)
+        traffic_count_refusal(x->response.status);
+    else
+        count(route, dialect, x->route->name, x->response.status);
 }
 
 static const char *method_name(enum http_method method)
@@ -126,7 +136,7 @@ void traffic_count(const struct turn *turn)
 {
     uint64_t took_ns = clock_now_ns() - turn->x.started_ns;
 
-    count(&turn->x);
+    count_exchange(&turn->x);
     metric_observe(METRIC_REQUEST_SECONDS, took_ns);
     log_request(turn, took_ns);
 }

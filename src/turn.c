@@ -95,23 +95,21 @@ void turn_recycle(struct turn *turn)
 
 /* ---- serving ---- */
 
-static void make_request_id(struct turn *turn)
+struct str turn_make_id(struct loop *loop, char out[TURN_ID_BYTES])
 {
     static const char digits[] = "0123456789abcdefghijkmnpqrstuvwxyz"; /* no l, no o */
-    struct loop *loop = turn->loop;
-    uint64_t parts[2] = {loop->id_salt, ++loop->id_count};
+    uint64_t salt = loop->id_salt;
+    uint64_t count = ++loop->id_count;
     size_t at = 0;
 
-    for (int p = 0; p < 2; p++) {
-        unsigned len = p == 0 ? 9 : 8;
-
-        for (unsigned i = 0; i < len; i++, parts[p] /= 34)
-            turn->request_id[at++] = digits[parts[p] % 34];
-        if (p == 0)
-            turn->request_id[at++] = '-';
-    }
-    turn->request_id[at] = '\0';
-    turn->x.http.request_id = str_make(turn->request_id, at);
+    for (unsigned i = 0; i < 9; i++, salt /= 34)
+        out[at++] = digits[salt % 34];
+    out[at++] = '-';
+    for (unsigned i = 0; i < 8; i++, count /= 34)
+        out[at + 7 - i] = digits[count % 34];
+    at += 8;
+    out[at] = '\0';
+    return str_make(out, at);
 }
 
 /* The exchange is at home again and complete. */
@@ -143,7 +141,7 @@ static void serve(struct exchange *x)
 static void start(struct turn *turn)
 {
     if (turn->x.http.request_id.len == 0)
-        make_request_id(turn);
+        turn->x.http.request_id = turn_make_id(turn->loop, turn->request_id);
     turn->begun = true;
     (void)atomic_fetch_add_explicit(&turn->loop->server->turns, 1, memory_order_relaxed);
     turn->x.started_ns = clock_now_ns();

@@ -21,6 +21,7 @@
 #define TURN_HIGH_BYTES (1024UL * 1024)
 #define TURN_LOW_BYTES (256UL * 1024)
 #define TURN_KEEP_BYTES (16UL * 1024)
+#define TURN_ID_BYTES 24
 
 struct turn {
     struct exchange x;
@@ -34,7 +35,7 @@ struct turn {
     uint64_t body_left;    /* of Content-Length */
     struct http_chunked chunked;
     struct str allow_origin;
-    char request_id[32];
+    char request_id[TURN_ID_BYTES];
 
     struct inbox_item home; /* post() and finish() */
     void (*continuation)(struct exchange *x);
@@ -62,6 +63,8 @@ void turn_free(struct turn *turn);
 void turn_begin(struct turn *turn) ON(loop_thread);
 /* Answers an error of our own in the shape of the dialect the path belongs to. Closes after. */
 void turn_refuse(struct turn *turn, const struct err *err) ON(loop_thread);
+/* A request id of ours: unguessable start, then a count. Writes a NUL too. */
+struct str turn_make_id(struct loop *loop, char out[TURN_ID_BYTES]) ON(loop_thread);
 /* Sets x->dialect by the path, for an error of ours before the router has run. */
 void turn_find_dialect(struct turn *turn) ON(loop_thread);
 /* The client is gone: cancels what runs. */
