@@ -7,6 +7,7 @@
 #include "proto/router.h"
 #include "tenants/base/clock.h"
 #include "tenants/rate.h"
+#include "tenants/usage.h"
 
 #define KEPT_BODY_BYTES 65536
 
@@ -345,10 +346,21 @@ static enum chunk_answer on_chunk(struct request *request)
     return x->services->chunk(x);
 }
 
+/* Usage is counted for every dialect alike, before the handler answers. */
+static void on_done(struct request *request)
+{
+    struct exchange *x = request->owner;
+
+    usage_add(x->database->usage, 1, request->total.rows_read, request->total.rows_written);
+    x->answer(request);
+}
+
 void exchange_run(struct exchange *x)
 {
     struct request *request = &x->request;
 
+    x->answer = request->done;
+    request->done = on_done;
     /* Procedures run under the engine flag: nobody's rights, our SQL. */
     request->principal = request->kind == REQUEST_STATEMENTS ? x->principal : NULL;
     request->arena = &x->arena;

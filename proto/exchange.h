@@ -102,16 +102,17 @@ struct exchange {
     struct http_request http;
     struct http_response response;
     const struct services *services;
-    const struct dialect *dialect;       /* never NULL after exchange_begin */
-    const struct route *route;           /* NULL: none matched */
-    struct str params[ROUTE_PARAMS_MAX]; /* decoded */
-    struct principal *principal;         /* owned reference */
-    struct database *database;           /* owned reference */
-    struct str tenant_slug;              /* whose tenant the request is about */
-    struct request request;              /* the engine's */
-    struct directory_load load;          /* look-ups on the way in */
-    void *state;                         /* the handler's own, in the arena */
-    void *owner;                         /* src's connection */
+    const struct dialect *dialect;           /* never NULL after exchange_begin */
+    const struct route *route;               /* NULL: none matched */
+    struct str params[ROUTE_PARAMS_MAX];     /* decoded */
+    struct principal *principal;             /* owned reference */
+    struct database *database;               /* owned reference */
+    struct str tenant_slug;                  /* whose tenant the request is about */
+    struct request request;                  /* the engine's */
+    void (*answer)(struct request *request); /* the handler's request.done, behind ours */
+    struct directory_load load;              /* look-ups on the way in */
+    void *state;                             /* the handler's own, in the arena */
+    void *owner;                             /* src's connection */
     uint64_t started_ns;
     atomic_bool client_gone;
     bool may_stream;          /* set by the handler: the answer may leave in chunks while it grows;

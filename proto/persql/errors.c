@@ -89,11 +89,10 @@ void persql_error_detail(struct encoder *e, const struct sql_error *detail)
     encoder_end(e);
 }
 
-void persql_error_members(
-    struct encoder *e, struct arena *arena, const struct err *err, struct str sql)
+static void write_members(
+    struct encoder *e, struct arena *arena, const struct err *err, struct str sql, const char *code)
 {
     const char *budget = budget_word(err);
-    const char *code = budget != NULL ? "budget_exceeded" : err_code_name(err->code);
     struct str message = str_from(err->msg);
     struct sql_error detail;
 
@@ -117,6 +116,13 @@ void persql_error_members(
     persql_error_detail(e, &detail);
 }
 
+void persql_error_members(
+    struct encoder *e, struct arena *arena, const struct err *err, struct str sql)
+{
+    write_members(e, arena, err, sql,
+        budget_word(err) != NULL ? "budget_exceeded" : err_code_name(err->code));
+}
+
 static void add_headers(struct exchange *x, const struct err *err)
 {
     unsigned retry_after = exchange_retry_after(err);
@@ -135,7 +141,6 @@ void persql_error(struct exchange *x, const struct err *err)
 {
     struct encoder e;
     struct str sql = {.ptr = NULL};
-    struct err copy = *err;
     unsigned failed = x->request.failed_index;
 
     if (x->request.kind == REQUEST_STATEMENTS && x->request.err.code != ERR_NONE &&
@@ -147,7 +152,10 @@ void persql_error(struct exchange *x, const struct err *err)
     encoder_object(&e);
     encoder_key(&e, "success");
     encoder_bool(&e, false);
-    persql_error_members(&e, &x->arena, &copy, sql);
+    if (err->code == ERR_UNAUTHORIZED && x->load.token.len > 0)
+        write_members(&e, &x->arena, err, sql, "invalid_token"); /* shown, but not good */
+    else
+        persql_error_members(&e, &x->arena, err, sql);
     encoder_key(&e, "requestId");
     encoder_string(&e, x->http.request_id);
     encoder_end(&e);

@@ -210,12 +210,12 @@ static const struct introspect_foreign_key *key_from(
     return NULL;
 }
 
-/* One line for a note: line ends become blanks. */
+/* A comment to the line's end: line ends become blanks. */
 static void write_note(struct buf *out, struct str text)
 {
     if (text.len == 0)
         return;
-    buf_literal(out, " -- ");
+    buf_literal(out, "-- ");
     for (size_t i = 0; i < text.len; i++)
         buf_char(out, (unsigned char)text.ptr[i] < ' ' ? ' ' : text.ptr[i]);
 }
@@ -250,7 +250,6 @@ static void write_compact(struct buf *out, const struct look *look)
     struct str about = look_description(look, str_make(NULL, 0), str_make(NULL, 0));
 
     if (about.len > 0) {
-        buf_literal(out, "--");
         write_note(out, about);
         buf_char(out, '\n');
     }
@@ -270,7 +269,7 @@ static void write_compact(struct buf *out, const struct look *look)
             first = false;
             write_compact_column(out, table, &table->columns[at]);
         }
-        buf_char(out, ')');
+        buf_literal(out, ") ");
         write_note(out, look_description(look, table->name, str_make(NULL, 0)));
         buf_char(out, '\n');
     }

@@ -29,7 +29,7 @@ static void on_me(struct catalogue_call *call)
     encoder_key(&e, "namespaceId");
     encoder_string_or_null(&e, who->tenant_id);
     encoder_key(&e, "namespaceName");
-    encoder_string_or_null(&e, who->tenant_name);
+    encoder_string_or_null(&e, who->tenant_name.len > 0 ? who->tenant_name : str_make(NULL, 0));
     encoder_key(&e, "role");
     encoder_string(&e, who->token.role);
     encoder_key(&e, "tokenId");
