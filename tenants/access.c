@@ -107,6 +107,8 @@ static void note_pragma(struct access_set *set, const struct guard_event *event)
         access_flag(set, ACCESS_UNSCOPED);
     if (is_set(event, rule, PRAGMA_SET))
         access_flag(set, ACCESS_WRITES);
+    if (is_set(event, rule, PRAGMA_REQUEST))
+        access_flag(set, ACCESS_SETS);
     if (is_set(event, rule, PRAGMA_STREAM))
         access_flag(set, ACCESS_STATEFUL);
     if ((rule->flags & PRAGMA_ALONE) != 0 &&

@@ -26,7 +26,8 @@ enum access_flag {
     ACCESS_PRAGMA = 8,       /* a pragma: never on loops, never cached */
     ACCESS_TRANSACTION = 16, /* BEGIN, COMMIT, SAVEPOINT … */
     ACCESS_ALONE = 32,       /* a pragma that must run outside groups */
-    ACCESS_UNSCOPED = 64,    /* tells of tables it does not name: not for a token with a scope */
+    ACCESS_SETS = 64,        /* a pragma that sets something until the end of the request */
+    ACCESS_UNSCOPED = 128,   /* tells of tables it does not name: not for a token with a scope */
 };
 
 #define ACCESS_NAMES_MAX 512 /* over it: ACCESS_UNSCOPED */

@@ -404,7 +404,7 @@ static enum statement_class classify(
     if (verb->is_explain)
         return STATEMENT_READ;
     if ((flags & ACCESS_PRAGMA) != 0)
-        return (flags & ACCESS_WRITES) != 0 ? STATEMENT_WRITE : STATEMENT_READ;
+        return (flags & (ACCESS_WRITES | ACCESS_SETS)) != 0 ? STATEMENT_WRITE : STATEMENT_READ;
     if ((flags & ACCESS_TRANSACTION) != 0 || verb_is(verb, transaction))
         return STATEMENT_TRANSACTION;
     if (verb_is(verb, alone))
@@ -427,7 +427,7 @@ static void fill(struct cached_statement *entry, const struct sql_verb *verb)
     statement->is_insert = !verb->is_explain && verb_is(verb, inserts);
     statement->parameter_count = (unsigned)sqlite3_bind_parameter_count(statement->sqlite);
     statement->column_count = (unsigned)sqlite3_column_count(statement->sqlite);
-    if (statement->class == STATEMENT_WRITE)
+    if (statement->class == STATEMENT_WRITE && (access->flags & ACCESS_SETS) == 0)
         needs = ACCESS_WRITES;
     else if (!verb->is_explain && (access->flags & ACCESS_PRAGMA) == 0 &&
              (statement->class == STATEMENT_DDL || statement->class == STATEMENT_ALONE))

@@ -61,7 +61,7 @@ enum statement_class {
     STATEMENT_WRITE,
     STATEMENT_DDL,
     STATEMENT_ALONE, /* outside groups: ANALYZE, REINDEX, PRAGMA foreign_keys=… (which SQLite
-                      * ignores inside a transaction), defer_foreign_keys=…, optimize */
+                      * ignores inside a transaction), PRAGMA optimize */
     STATEMENT_TRANSACTION, /* BEGIN, COMMIT, END, ROLLBACK, SAVEPOINT, RELEASE */
 };
 

@@ -49,6 +49,7 @@ void execute_begin(struct lane *lane, struct request *request, unsigned flags)
         .stateless = (flags & RUN_IN_STREAM) == 0,
         .engine = request->principal == NULL,
         .read_only = request->read_only,
+        .no_prepare = (flags & RUN_ON_LOOP) != 0,
     };
     uint64_t now = clock_now_ns();
 
@@ -74,6 +75,10 @@ void execute_end(struct lane *lane)
 
     lane->running = NULL;
     connection_set_context(lane->connection, &nobody);
+    /* What a request set (PRAGMA foreign_keys) ends with it, except on its own stream. Where this
+     * fails, foreign keys are back all the same, and the rest is tried again next time. */
+    if (lane->kind != LANE_STREAM && lane->cursor_statement == NULL)
+        (void)!connection_reset(lane->connection, NULL);
 }
 
 void execute_rewind(struct request *request)
@@ -157,6 +162,8 @@ enum run_result execute_error(struct lane *lane, int rc, struct err *ret_err)
         }
         break;
     case SQLITE_AUTH:
+        if (connection_would_prepare(lane->connection))
+            return RUN_WOULD_BLOCK; /* the schema changed: a worker compiles it anew */
         if (connection_refusal(lane->connection, ret_err))
             return RUN_FAILED;
         break;

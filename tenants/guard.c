@@ -58,7 +58,7 @@ const struct pragma_rule guard_pragmas[] = {
     {"application_id", PRAGMA_GET | PRAGMA_SET | PRAGMA_SCOPED, NULL, NULL},
     /* settings of the request or stream */
     {"foreign_keys", PRAGMA_GET | PRAGMA_REQUEST | PRAGMA_ALONE | PRAGMA_SCOPED, NULL, NULL},
-    {"defer_foreign_keys", PRAGMA_GET | PRAGMA_REQUEST | PRAGMA_ALONE | PRAGMA_SCOPED, NULL, NULL},
+    {"defer_foreign_keys", PRAGMA_GET | PRAGMA_REQUEST | PRAGMA_SCOPED, NULL, NULL},
     {"recursive_triggers", PRAGMA_GET | PRAGMA_STREAM | PRAGMA_ALONE | PRAGMA_SCOPED, NULL, NULL},
     {"analysis_limit", PRAGMA_GET | PRAGMA_STREAM | PRAGMA_ALONE | PRAGMA_SCOPED, NULL, NULL},
     {"optimize", PRAGMA_GET | PRAGMA_ANY | PRAGMA_ALONE | PRAGMA_DDL, NULL, NULL},

@@ -170,6 +170,7 @@ static void test_classes(void)
         {"PRAGMA optimize", STATEMENT_ALONE},
         {"PRAGMA foreign_keys=off", STATEMENT_ALONE},
         {"PRAGMA foreign_keys", STATEMENT_READ},
+        {"PRAGMA defer_foreign_keys=on", STATEMENT_WRITE},
         {"PRAGMA user_version=3", STATEMENT_WRITE},
         {"PRAGMA user_version", STATEMENT_READ},
         {"PRAGMA table_info(t)", STATEMENT_READ},

@@ -145,6 +145,38 @@ static void run_group(
 }
 
 /* Each of these ends the whole group; the neighbours must not notice. */
+/* Settings of a request end with it: the lane is everybody's. */
+static void test_settings(void)
+{
+    struct database *database = fixture_database(&fixture, "settings", 31);
+    struct call call;
+
+    is_sql(database, "CREATE TABLE parent (id INTEGER PRIMARY KEY)", "=0\n", "a parent");
+    is_sql(database, "CREATE TABLE child (p REFERENCES parent)", "=0\n", "a child");
+    (void)run_sql(&fixture, database, "PRAGMA foreign_keys = OFF", NULL);
+    is_code(database, "INSERT INTO child VALUES (9)", ERR_SQL,
+        "foreign keys are on again for the next request");
+    call_init(&call, &fixture);
+    call_add(&call, "PRAGMA foreign_keys = OFF");
+    call_add(&call, "INSERT INTO child VALUES (9)");
+    call_submit(&call, &fixture, database);
+    call_wait(&call);
+    is_int(call.request.err.code, ERR_NONE, "they are off for the rest of the same batch");
+    call_fini(&call);
+    is_code(database, "INSERT INTO child VALUES (8)", ERR_SQL, "and on for the next");
+    call_init(&call, &fixture);
+    call.request.mode = MODE_TRANSACTION;
+    call_add(&call, "PRAGMA defer_foreign_keys = ON");
+    call_add(&call, "INSERT INTO child VALUES (7)");
+    call_add(&call, "INSERT INTO parent VALUES (7)");
+    call_submit(&call, &fixture, database);
+    call_wait(&call);
+    is_int(call.request.err.code, ERR_NONE, "a transaction defers its keys");
+    call_fini(&call);
+    is_code(database, "CREATE TEMP TABLE x (a)", ERR_GUARD, "no temporary table without a stream");
+    database_unref(database);
+}
+
 static void test_group_loss(void)
 {
     static const struct {
@@ -448,6 +480,7 @@ int main(void)
     test_basics();
     test_read_only_principal();
     test_batches();
+    test_settings();
     test_group_loss();
     test_budgets();
     test_cancel();
