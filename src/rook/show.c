@@ -82,6 +82,12 @@ static void put_csv_field(const struct show *show, struct str text, bool last)
     (void)fputc(last ? '\n' : ',', show->out);
 }
 
+/* NULL is empty, an empty text is "". */
+static void put_csv_null(const struct show *show, bool last)
+{
+    (void)fputc(last ? '\n' : ',', show->out);
+}
+
 /* ---- query results ------------------------------------------------------------------------- */
 
 static size_t result_columns(const json_t *result)
@@ -109,7 +115,7 @@ static void result_csv(const struct show *show, const json_t *result)
             struct buf text = {0};
 
             if (value == NULL || json_is_null(value)) {
-                (void)fputc(c + 1 == columns ? '\n' : ',', show->out);
+                put_csv_null(show, c + 1 == columns);
                 continue;
             }
             value_write(&text, value, VALUE_CSV, "");
@@ -347,8 +353,14 @@ static void list_csv(const struct show *show, const json_t *list, const struct s
     json_array_foreach(list, i, object)
     {
         for (const struct show_column *c = columns; c->key != NULL; c++) {
+            const json_t *value = find_member(object, c->key);
             struct buf text = {0};
-            write_member(show, &text, find_member(object, c->key), c->kind);
+
+            if (value == NULL || json_is_null(value)) {
+                put_csv_null(show, c[1].key == NULL);
+                continue;
+            }
+            write_member(show, &text, value, c->kind);
             put_csv_field(show, buf_view(&text), c[1].key == NULL);
             buf_fini(&text);
         }
