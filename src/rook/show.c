@@ -108,8 +108,7 @@ static void result_csv(const struct show *show, const json_t *result)
 
     for (size_t c = 0; c < columns && show->headers; c++)
         put_csv_field(show, column_name(result, c), c + 1 == columns);
-    json_array_foreach(json_object_get(result, "rows"), i, row)
-    {
+    json_array_foreach(json_object_get(result, "rows"), i, row) {
         for (size_t c = 0; c < columns; c++) {
             const json_t *value = json_array_get(row, c);
             struct buf text = {0};
@@ -132,8 +131,7 @@ static void result_jsonl(const struct show *show, const json_t *result)
     size_t i;
     json_t *row;
 
-    json_array_foreach(json_object_get(result, "rows"), i, row)
-    {
+    json_array_foreach(json_object_get(result, "rows"), i, row) {
         struct buf text = {0};
 
         buf_char(&text, '{');
@@ -169,8 +167,7 @@ static void result_line(const struct show *show, const json_t *result)
         widest = MAX(widest, text_escape(&name, column_name(result, c), TEXT_ONE_LINE));
         buf_fini(&name);
     }
-    json_array_foreach(json_object_get(result, "rows"), i, row)
-    {
+    json_array_foreach(json_object_get(result, "rows"), i, row) {
         if (i > 0)
             (void)fputc('\n', show->out);
         for (size_t c = 0; c < columns; c++) {
@@ -205,8 +202,7 @@ static struct table *result_table(const struct show *show, const json_t *result)
 
     for (size_t c = 0; c < columns; c++)
         table_head(table, c, column_name(result, c));
-    json_array_foreach(json_object_get(result, "rows"), i, row)
-    {
+    json_array_foreach(json_object_get(result, "rows"), i, row) {
         for (size_t c = 0; c < columns; c++) {
             const json_t *value = json_array_get(row, c);
             struct buf text = {0};
@@ -316,8 +312,7 @@ static void write_list(struct buf *out, const json_t *list)
     size_t i;
     json_t *item;
 
-    json_array_foreach(list, i, item)
-    {
+    json_array_foreach(list, i, item) {
         if (i > 0)
             buf_literal(out, ", ");
         value_write(out, item, VALUE_SHOWN, "");
@@ -350,8 +345,7 @@ static void list_csv(const struct show *show, const json_t *list, const struct s
 
     for (const struct show_column *c = columns; c->key != NULL && show->headers; c++)
         put_csv_field(show, str_from(c->key), c[1].key == NULL);
-    json_array_foreach(list, i, object)
-    {
+    json_array_foreach(list, i, object) {
         for (const struct show_column *c = columns; c->key != NULL; c++) {
             const json_t *value = find_member(object, c->key);
             struct buf text = {0};
@@ -380,8 +374,7 @@ static void list_table(
     table = table_new(count);
     for (size_t c = 0; c < count; c++)
         table_head(table, c, str_from(columns[c].heading));
-    json_array_foreach(list, i, object)
-    {
+    json_array_foreach(list, i, object) {
         for (size_t c = 0; c < count; c++) {
             const json_t *value = find_member(object, columns[c].key);
             struct buf text = {0};
@@ -405,14 +398,14 @@ void show_list(const struct show *show, const json_t *list, const struct show_co
         put_json(show, list);
         break;
     case SHOW_JSONL:
-        json_array_foreach(list, i, object) put_json(show, object);
+        json_array_foreach(list, i, object)
+            put_json(show, object);
         break;
     case SHOW_CSV:
         list_csv(show, list, columns);
         break;
     case SHOW_LINE:
-        json_array_foreach(list, i, object)
-        {
+        json_array_foreach(list, i, object) {
             if (i > 0)
                 (void)fputc('\n', show->out);
             show_object(show, object, columns);
@@ -466,8 +459,7 @@ static void tree(const struct show *show, const json_t *object, int depth)
     const char *key;
     json_t *value;
 
-    json_object_foreach(cast.out, key, value)
-    {
+    json_object_foreach(cast.out, key, value) {
         bool nested = json_is_object(value) && json_object_size(value) > 0;
         bool bytes = strstr(key, "ytes") != NULL;
         bool seconds = strstr(key, "Seconds") != NULL || strstr(key, "seconds") != NULL;
