@@ -243,6 +243,7 @@ def test_ctrl_c_stops_a_runaway_statement(owner, main, server):
     t.key("c").expect("interrupted")
     t.expect("> ")
     t.type("select 7 * 6;\n").expect("42")
+    t.expect("> ")
     t.key("d")
     assert t.wait() == 0
     t.close()
@@ -255,6 +256,7 @@ def test_tab_completes_from_the_real_schema(owner, main):
     t.type("select surn\t").expect("surname ")
     t.type("from cust\t").expect("customers ")
     t.type(";\n").expect(r"0 rows")
+    t.expect("> ")
     t.key("d")
     assert t.wait() == 0
     t.close()
