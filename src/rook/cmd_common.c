@@ -86,7 +86,8 @@ int fetch_list(struct client *client, const char *path, int64_t limit, json_t **
         if (status == 0 && json_array_size(answer.data) > 0) {
             size_t i;
             json_t *item;
-            json_array_foreach(answer.data, i, item)(void) json_array_append(list, item);
+            json_array_foreach(answer.data, i, item)
+                (void)json_array_append(list, item);
             cursor = json_text(answer.root, "nextCursor", NULL);
             if (cursor != NULL)
                 cursor = arena_cstr(&client->arena, str_from(cursor));

@@ -165,8 +165,9 @@ int cmd_db_show(struct client *client, const struct args *args)
     show_object(&client->show, answer.data, one_columns);
     settings = json_object_get(answer.data, "settings");
     if (show_is_for_people(&client->show) && json_object_size(settings) > 0) {
-        (void)fputs("Settings:\n", client->show.out);
-        show_tree(&client->show, settings);
+        json_t *titled = json_pack("{s:O}", "Settings", settings);
+        show_tree(&client->show, titled);
+        json_decref(titled);
     }
     answer_fini(&answer);
     return EXIT_OK;

@@ -4,8 +4,8 @@
 static const struct show_column columns[] = {
     {"slug", "TENANT", SHOW_PLAIN},
     {"name", "NAME", SHOW_PLAIN},
-    {"status", "STATUS", SHOW_PLAIN},
-    {"databases", "DATABASES", SHOW_PLAIN},
+    {"databaseCount", "DATABASES", SHOW_PLAIN},
+    {"externalId", "EXTERNAL ID", SHOW_PLAIN},
     {"createdAt", "CREATED", SHOW_TIME},
     {0},
 };

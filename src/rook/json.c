@@ -159,8 +159,7 @@ static void write_object(
         return;
     }
     buf_char(out, '{');
-    json_object_foreach(cast.out, key, member)
-    {
+    json_object_foreach(cast.out, key, member) {
         if (!first)
             buf_char(out, ',');
         first = false;

@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <strings.h>
 
 #include "src/rook/interrupt.h"
 #include "src/rook/show.h"
@@ -110,6 +111,11 @@ int report_err(const struct err *err)
 }
 
 /* ---- the place in a statement -------------------------------------------------------------- */
+
+static bool is_name_byte(char c)
+{
+    return (c >= '0' && c <= '9') || c == '_' || ((unsigned char)c | 0x20) >= 'a';
+}
 
 /* Bytes of the word, string or sign that begins at `at`. */
 static size_t token_len(struct str line, size_t at)
@@ -231,25 +237,36 @@ void report_place(struct buf *out, const struct statement *statement, size_t off
 
 /* ---- refusals ------------------------------------------------------------------------------ */
 
-/* Where the statement is wrong: said by the server, or found by the text it quotes when that
+/* Where `word` stands in `sql`, as a whole word (any case); -1 when nowhere, or more than once. */
+static int64_t find_only(struct str sql, const char *word)
+{
+    size_t len = word != NULL ? strlen(word) : 0;
+    int64_t found = -1;
+
+    for (size_t at = 0; len > 0 && at + len <= sql.len; at++) {
+        if (strncasecmp(sql.ptr + at, word, len) != 0 ||
+            (is_name_byte(word[0]) && at > 0 && is_name_byte(sql.ptr[at - 1])) ||
+            (is_name_byte(word[len - 1]) && at + len < sql.len && is_name_byte(sql.ptr[at + len])))
+            continue;
+        if (found >= 0)
+            return -1;
+        found = (int64_t)at;
+    }
+    return found;
+}
+
+/* Where the statement is wrong: said by the server, or found by what the error names when that
  * stands in one place only. -1: unknown. */
 static int64_t place_of(const json_t *detail, struct str sql)
 {
-    const char *near_text = json_text(detail, "near", NULL);
+    static const char *const members[] = {"near", "column", "table"};
     int64_t offset = json_int(detail, "offset", -1);
-    const char *found;
 
-    if (offset >= 0 && (size_t)offset <= sql.len)
-        return offset;
-    if (near_text == NULL || near_text[0] == '\0')
-        return -1;
-    found = memmem(sql.ptr, sql.len, near_text, strlen(near_text));
-    if (found == NULL)
-        return -1;
-    offset = found - sql.ptr;
-    sql.len -= (size_t)offset + 1;
-    sql.ptr = found + 1;
-    return memmem(sql.ptr, sql.len, near_text, strlen(near_text)) == NULL ? offset : -1;
+    if (offset > (int64_t)sql.len)
+        offset = -1;
+    for (size_t i = 0; i < ARRAY_LEN(members) && offset < 0; i++)
+        offset = find_only(sql, json_text(detail, members[i], NULL));
+    return offset;
 }
 
 static const struct statement *guilty(
@@ -260,6 +277,36 @@ static const struct statement *guilty(
     if (index < 0)
         return count == 1 ? statements : NULL;
     return (size_t)index < count ? &statements[index] : NULL;
+}
+
+/* Which statement it was, where no place in it is known. */
+static void append_first_line(struct buf *text, const struct statement *statement, size_t columns)
+{
+    struct str line = statement->sql;
+
+    line.len = str_find(line, '\n');
+    buf_printf(text, "%3u | ", MAX(statement->line, 1));
+    append_line_part(text, cut_back(line, MAX(columns, 40) - 10));
+    buf_char(text, '\n');
+}
+
+/* What this client offers where the server refuses; used when the server gives no hint. */
+static const char *own_hint(const char *code)
+{
+    static const struct {
+        const char *code;
+        const char *hint;
+    } hints[] = {
+        {"many_statements", "rook db shell DATABASE < FILE runs several statements"},
+        {"transaction_words",
+            "in rook db shell, what stands between BEGIN and COMMIT is sent as one "
+            "transaction"},
+    };
+
+    for (size_t i = 0; code != NULL && i < ARRAY_LEN(hints); i++)
+        if (strcmp(code, hints[i].code) == 0)
+            return hints[i].hint;
+    return NULL;
 }
 
 static void append_hint(struct buf *text, const char *hint, long retry_after_s)
@@ -302,11 +349,12 @@ static void refusal_as_text(struct buf *text, const json_t *answer, int http_sta
         if (offset >= 0)
             report_place(
                 text, statement, (size_t)offset, columns > 0 ? columns : COLUMNS_OTHERWISE);
-        else if (statement->line > 0)
-            buf_printf(text, "in the statement at line %u\n", statement->line);
+        else if (statement->line > 0 || json_object_get(answer, "failedIndex") != NULL)
+            append_first_line(text, statement, columns > 0 ? columns : COLUMNS_OTHERWISE);
         text->len--;
     }
-    append_hint(text, json_text(detail, "hint", json_text(answer, "hint", NULL)), retry_after_s);
+    append_hint(
+        text, json_text(detail, "hint", json_text(answer, "hint", own_hint(code))), retry_after_s);
     if (detail == NULL) /* an SQL error explains itself; anything else may need the log */
         buf_printf(text, "\n(%s%sHTTP %d%s%s)", code != NULL ? code : "", code != NULL ? ", " : "",
             http_status, request_id[0] != '\0' ? ", request " : "", request_id);

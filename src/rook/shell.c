@@ -147,7 +147,8 @@ static void commit(struct shell *shell)
     status =
         sql_transaction(shell->client, &shell->target, shell->held, shell->held_count, &answer);
     if (status == 0) {
-        json_array_foreach(answer.data, i, result) sql_show(shell->client, result);
+        json_array_foreach(answer.data, i, result)
+            sql_show(shell->client, result);
         if (shell->edit != NULL)
             note(shell->client->quiet, "(committed %zu statement%s, %.1f ms)", shell->held_count,
                 shell->held_count == 1 ? "" : "s", (double)answer.elapsed_ns / 1e6);

@@ -46,9 +46,9 @@ static void print_names(const struct shell *shell, const json_t *rows)
     size_t i;
     json_t *row;
 
-    json_array_foreach(rows, i, row) widest = MAX(widest, strlen(first_text(row)));
     json_array_foreach(rows, i, row)
-    {
+        widest = MAX(widest, strlen(first_text(row)));
+    json_array_foreach(rows, i, row) {
         struct buf safe = {0};
         size_t columns = text_escape(&safe, str_from(first_text(row)), TEXT_ONE_LINE);
         bool last = i + 1 == json_array_size(rows) || used + 2 * (widest + 2) > room;
@@ -91,8 +91,7 @@ static int dot_schema(struct shell *shell, const struct dot_words *words)
         &answer, pattern, NULL);
 
     if (status == 0) {
-        json_array_foreach(json_object_get(answer.data, "rows"), i, row)
-        {
+        json_array_foreach(json_object_get(answer.data, "rows"), i, row) {
             struct buf safe = {0};
             (void)text_escape(&safe, str_from(first_text(row)), TEXT_KEEP_LINES);
             (void)fprintf(shell->client->show.out, "%.*s;\n", STR_ARGS(buf_view(&safe)));

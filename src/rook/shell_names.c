@@ -36,8 +36,7 @@ static void load_names(struct shell *shell)
         &answer, NULL);
     report_mute(false);
     if (status == 0)
-        json_array_foreach(json_object_get(answer.data, "rows"), i, row)
-        {
+        json_array_foreach(json_object_get(answer.data, "rows"), i, row) {
             struct str name = json_str(json_array_get(row, 0));
             if (name.len > 0 && memchr(name.ptr, '\0', name.len) == NULL)
                 buf_append(&shell->names, name.ptr, name.len + 1);

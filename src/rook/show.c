@@ -82,6 +82,12 @@ static void put_csv_field(const struct show *show, struct str text, bool last)
     (void)fputc(last ? '\n' : ',', show->out);
 }
 
+/* NULL is empty, an empty text is "". */
+static void put_csv_null(const struct show *show, bool last)
+{
+    (void)fputc(last ? '\n' : ',', show->out);
+}
+
 /* ---- query results ------------------------------------------------------------------------- */
 
 static size_t result_columns(const json_t *result)
@@ -102,14 +108,13 @@ static void result_csv(const struct show *show, const json_t *result)
 
     for (size_t c = 0; c < columns && show->headers; c++)
         put_csv_field(show, column_name(result, c), c + 1 == columns);
-    json_array_foreach(json_object_get(result, "rows"), i, row)
-    {
+    json_array_foreach(json_object_get(result, "rows"), i, row) {
         for (size_t c = 0; c < columns; c++) {
             const json_t *value = json_array_get(row, c);
             struct buf text = {0};
 
             if (value == NULL || json_is_null(value)) {
-                (void)fputc(c + 1 == columns ? '\n' : ',', show->out);
+                put_csv_null(show, c + 1 == columns);
                 continue;
             }
             value_write(&text, value, VALUE_CSV, "");
@@ -126,8 +131,7 @@ static void result_jsonl(const struct show *show, const json_t *result)
     size_t i;
     json_t *row;
 
-    json_array_foreach(json_object_get(result, "rows"), i, row)
-    {
+    json_array_foreach(json_object_get(result, "rows"), i, row) {
         struct buf text = {0};
 
         buf_char(&text, '{');
@@ -163,8 +167,7 @@ static void result_line(const struct show *show, const json_t *result)
         widest = MAX(widest, text_escape(&name, column_name(result, c), TEXT_ONE_LINE));
         buf_fini(&name);
     }
-    json_array_foreach(json_object_get(result, "rows"), i, row)
-    {
+    json_array_foreach(json_object_get(result, "rows"), i, row) {
         if (i > 0)
             (void)fputc('\n', show->out);
         for (size_t c = 0; c < columns; c++) {
@@ -199,8 +202,7 @@ static struct table *result_table(const struct show *show, const json_t *result)
 
     for (size_t c = 0; c < columns; c++)
         table_head(table, c, column_name(result, c));
-    json_array_foreach(json_object_get(result, "rows"), i, row)
-    {
+    json_array_foreach(json_object_get(result, "rows"), i, row) {
         for (size_t c = 0; c < columns; c++) {
             const json_t *value = json_array_get(row, c);
             struct buf text = {0};
@@ -310,8 +312,7 @@ static void write_list(struct buf *out, const json_t *list)
     size_t i;
     json_t *item;
 
-    json_array_foreach(list, i, item)
-    {
+    json_array_foreach(list, i, item) {
         if (i > 0)
             buf_literal(out, ", ");
         value_write(out, item, VALUE_SHOWN, "");
@@ -344,11 +345,16 @@ static void list_csv(const struct show *show, const json_t *list, const struct s
 
     for (const struct show_column *c = columns; c->key != NULL && show->headers; c++)
         put_csv_field(show, str_from(c->key), c[1].key == NULL);
-    json_array_foreach(list, i, object)
-    {
+    json_array_foreach(list, i, object) {
         for (const struct show_column *c = columns; c->key != NULL; c++) {
+            const json_t *value = find_member(object, c->key);
             struct buf text = {0};
-            write_member(show, &text, find_member(object, c->key), c->kind);
+
+            if (value == NULL || json_is_null(value)) {
+                put_csv_null(show, c[1].key == NULL);
+                continue;
+            }
+            write_member(show, &text, value, c->kind);
             put_csv_field(show, buf_view(&text), c[1].key == NULL);
             buf_fini(&text);
         }
@@ -368,8 +374,7 @@ static void list_table(
     table = table_new(count);
     for (size_t c = 0; c < count; c++)
         table_head(table, c, str_from(columns[c].heading));
-    json_array_foreach(list, i, object)
-    {
+    json_array_foreach(list, i, object) {
         for (size_t c = 0; c < count; c++) {
             const json_t *value = find_member(object, columns[c].key);
             struct buf text = {0};
@@ -393,14 +398,14 @@ void show_list(const struct show *show, const json_t *list, const struct show_co
         put_json(show, list);
         break;
     case SHOW_JSONL:
-        json_array_foreach(list, i, object) put_json(show, object);
+        json_array_foreach(list, i, object)
+            put_json(show, object);
         break;
     case SHOW_CSV:
         list_csv(show, list, columns);
         break;
     case SHOW_LINE:
-        json_array_foreach(list, i, object)
-        {
+        json_array_foreach(list, i, object) {
             if (i > 0)
                 (void)fputc('\n', show->out);
             show_object(show, object, columns);
@@ -454,8 +459,7 @@ static void tree(const struct show *show, const json_t *object, int depth)
     const char *key;
     json_t *value;
 
-    json_object_foreach(cast.out, key, value)
-    {
+    json_object_foreach(cast.out, key, value) {
         bool nested = json_is_object(value) && json_object_size(value) > 0;
         bool bytes = strstr(key, "ytes") != NULL;
         bool seconds = strstr(key, "Seconds") != NULL || strstr(key, "seconds") != NULL;

@@ -112,8 +112,13 @@ static void repeat(FILE *out, const char *text, size_t times)
 static void print_row(
     const struct table *table, const struct cell *cells, FILE *out, const struct lines *lines)
 {
+    size_t count = table->columns;
+
+    /* Without lines, nobody sees where an empty last column would end. */
+    while (lines->rule == NULL && count > 1 && cells[count - 1].len == 0)
+        count--;
     repeat(out, " ", lines->margin);
-    for (size_t i = 0; i < table->columns; i++) {
+    for (size_t i = 0; i < count; i++) {
         const struct cell *cell = &cells[i];
         size_t pad = table->widths[i] - cell->width;
         bool right = cell->align == TABLE_RIGHT ||
@@ -124,7 +129,7 @@ static void print_row(
         if (right)
             repeat(out, " ", pad);
         (void)fwrite(table->text.bytes + cell->at, 1, cell->len, out);
-        if (!right && i + 1 < table->columns)
+        if (!right && i + 1 < count)
             repeat(out, " ", pad);
     }
     (void)fputc('\n', out);

@@ -167,7 +167,7 @@ def test_tenants(operator, fake):
     assert operator("tenant", "create", "globex").status == 1
     operator.check("tenant", "create", "globex", "--if-missing")
     assert operator.check("tenant", "list", "--csv").splitlines()[1:] == [
-        "acme,acme,live,\"\",\"\"", "globex,globex,live,\"\",\"\""]
+        "acme,acme,,,", "globex,globex,,,"]
     operator.check("tenant", "set", "globex", "maxDatabases=6")
     assert last(fake, "PATCH")["body"] == {"maxDatabases": 6}
     assert "maxDatabases: 1000" in operator.check("tenant", "show", "globex")

@@ -87,6 +87,18 @@ static void test_edges(void)
     table_free(table);
     table_free(NULL);
 
+    table = table_new(3);
+    add(table, "a", TABLE_LEFT);
+    add(table, "long", TABLE_LEFT);
+    add(table, "x", TABLE_LEFT);
+    add(table, "b", TABLE_LEFT);
+    add(table, "", TABLE_LEFT);
+    add(table, "", TABLE_LEFT);
+    text = printed(table, TABLE_PLAIN, false);
+    is_str(text, "a  long  x\nb\n", "a plain line ends with its last text");
+    free(text);
+    table_free(table);
+
     table = table_new(1);
     table_head(table, 0, STR_LITERAL("x"));
     text = printed(table, TABLE_ASCII, true);
