@@ -55,8 +55,6 @@ struct str http_decode_segment(struct arena *arena, struct str segment, bool all
 {
     struct str decoded = percent_decode(arena, segment, false);
 
-    if (decoded.ptr != NULL && str_find(decoded, '\0') < decoded.len)
-        return str_make(NULL, 0); /* encoded or, past a lenient parser, as it is */
     if (decoded.ptr != NULL && !allow_slash && str_find(decoded, '/') < decoded.len)
         return str_make(NULL, 0);
     return decoded;

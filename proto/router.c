@@ -171,6 +171,8 @@ struct search {
 static int split_path(struct str rest, struct arena *arena, struct path *ret_path)
 {
     ret_path->count = 0;
+    if (str_find(rest, '\0') < rest.len)
+        return -1; /* an escaped one is refused by the decoder */
     while (rest.len > 0) {
         struct str segment = str_split(&rest, '/');
 
