@@ -374,9 +374,12 @@ static int shell(const char *sql)
 {
     char program[] = "sqlite3", statement[100];
     char *words[] = {program, main_path, statement, NULL};
+    int status;
 
     (void)snprintf(statement, sizeof(statement), "%s", sql);
-    return scratch_run(words, text, sizeof(text));
+    status = scratch_run(words, text, sizeof(text));
+    text[strcspn(text, "\n")] = '\0';
+    return status;
 }
 
 static void test_shell(const char *sql, const char *answer, const char *name)
