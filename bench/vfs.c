@@ -11,6 +11,7 @@
 #include "tenants/base/clock.h"
 #include "tenants/base/macros.h"
 #include "tenants/vfs.h"
+#include "tests/lib/scratch.h"
 
 #define ROWS 10000
 #define SELECTS 100000
@@ -147,14 +148,13 @@ static void open_ours(struct side *side, const char *folder, const char *name)
 int main(int argc, char **argv)
 {
     char folder[300], path[400];
-    int rounds = argc > 2 ? atoi(argv[2]) : 5;
+    int rounds = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 5;
     struct side sides[3] = {
         {.label = "unix"}, {.label = "rookery"}, {.label = "rookery, 32 commits a sync"}};
     struct err err = ERR_INIT;
 
     rounds = MAX(1, MIN(rounds, ROUNDS_MAX));
-    (void)snprintf(folder, sizeof(folder), "%s/rookery-bench-XXXXXX", argc > 1 ? argv[1] : "/tmp");
-    must(mkdtemp(folder) != NULL, "mkdtemp", NULL);
+    must(scratch_make(folder, sizeof(folder), argc > 1 ? argv[1] : "/tmp") == 0, "mkdtemp", NULL);
     must(account_install(&err) == 0 && vfs_register(&err) == 0, err.msg, NULL);
     (void)snprintf(path, sizeof(path), "%s/unix", folder);
     must(sqlite3_open_v2(path, &sides[0].db,
@@ -186,6 +186,5 @@ int main(int argc, char **argv)
         (void)sqlite3_close(side->db);
         vfs_head_close(side->head);
     }
-    (void)snprintf(path, sizeof(path), "rm -r '%s'", folder);
-    return system(path) == 0 ? 0 : 1;
+    return scratch_remove(folder) == 0 ? 0 : 1;
 }

@@ -109,7 +109,11 @@ static int make_parents_locked(struct place *place, struct err *ret_err)
             return -1;
         (void)snprintf(parents.data_dir, sizeof(parents.data_dir), "%s", place->data_dir);
     }
-    (void)sscanf(place->family_id, "%2x", &prefix);
+    for (int i = 0; i < 2; i++) {
+        char c = place->family_id[i];
+
+        prefix = prefix << 4 | (unsigned)(c <= '9' ? c - '0' : c - 'a' + 10);
+    }
     if ((parents.synced[prefix / 64] & UINT64_C(1) << prefix % 64) != 0)
         return 0;
     if (make_and_sync(place->parent, ret_err) < 0)

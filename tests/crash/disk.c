@@ -9,6 +9,7 @@
 #include "tenants/base/macros.h"
 #include "tenants/base/mem.h"
 #include "tenants/vfs_io.h"
+#include "tests/crash/names.h"
 
 #define SECTOR 512
 #define FILES_MAX 512
@@ -37,17 +38,6 @@ struct file {
     size_t pending_count, pending_capacity;
     bool is_wal, is_main, is_manifest;
     bool header_written; /* while recording: its last write was at 0 */
-};
-
-struct entry {
-    char *name; /* owned */
-    int file;   /* -1: a folder */
-    bool gone;
-};
-
-struct names {
-    struct entry *entries; /* owned */
-    size_t count, capacity;
 };
 
 static struct {
@@ -79,60 +69,6 @@ static const char *below_root(const char *path)
     return strncmp(path, disk.root, len) == 0 && path[len] == '/' ? path + len + 1 : NULL;
 }
 
-static struct entry *find(struct names *names, const char *name)
-{
-    for (size_t i = 0; i < names->count; i++)
-        if (!names->entries[i].gone && strcmp(names->entries[i].name, name) == 0)
-            return &names->entries[i];
-    return NULL;
-}
-
-static void put(struct names *names, const char *name, int file)
-{
-    struct entry *entry = find(names, name);
-
-    if (entry != NULL) {
-        entry->file = file;
-        return;
-    }
-    for (size_t i = 0; i < names->count && entry == NULL; i++)
-        if (names->entries[i].gone)
-            entry = &names->entries[i];
-    if (entry == NULL) {
-        if (names->count == names->capacity) {
-            names->capacity = names->capacity * 2 + 16;
-            names->entries = mem_realloc(names->entries, names->capacity * sizeof(*names->entries));
-        }
-        entry = &names->entries[names->count++];
-    } else {
-        mem_free(entry->name);
-    }
-    *entry = (struct entry){.name = mem_strdup(name), .file = file};
-}
-
-static void drop(struct names *names, const char *name)
-{
-    struct entry *entry = find(names, name);
-
-    if (entry != NULL)
-        entry->gone = true;
-}
-
-static void copy_names(struct names *to, const struct names *from)
-{
-    for (size_t i = 0; i < from->count; i++)
-        if (!from->entries[i].gone)
-            put(to, from->entries[i].name, from->entries[i].file);
-}
-
-static void free_names(struct names *names)
-{
-    for (size_t i = 0; i < names->count; i++)
-        mem_free(names->entries[i].name);
-    mem_free(names->entries);
-    *names = (struct names){.count = 0};
-}
-
 static bool is_in_folder(const char *name, const char *folder)
 {
     const char *slash = strrchr(name, '/');
@@ -149,17 +85,17 @@ static void apply_name(struct names *names, const struct call *call)
     switch ((int)call->kind) {
     case MAKE:
     case MAKE_FOLDER:
-        put(names, call->name, call->file);
+        names_put(names, call->name, call->file);
         break;
     case RENAME:
-        entry = find(names, call->name);
+        entry = names_find(names, call->name);
         if (entry != NULL) {
-            put(names, call->to, entry->file);
-            drop(names, call->name);
+            names_put(names, call->to, entry->file);
+            names_drop(names, call->name);
         }
         break;
     default:
-        drop(names, call->name);
+        names_drop(names, call->name);
     }
 }
 
@@ -213,10 +149,10 @@ static int on_open(const char *path, int flags, mode_t mode)
         disk.fd_folder[fd] = mem_strdup(name);
         return fd;
     }
-    entry = find(&disk.live, name);
+    entry = names_find(&disk.live, name);
     if (entry == NULL) {
         record_name(MAKE, new_file(name), name, NULL);
-        entry = find(&disk.live, name);
+        entry = names_find(&disk.live, name);
     } else if ((flags & O_TRUNC) != 0) {
         (void)record(TRUNCATE, entry->file);
     }
@@ -426,7 +362,7 @@ static void forget_steps(void)
         file->pending = NULL;
         file->pending_count = file->pending_capacity = 0;
     }
-    free_names(&disk.synced);
+    names_free(&disk.synced);
     mem_free(disk.pending);
     disk.pending = NULL;
     disk.pending_count = disk.pending_capacity = 0;
@@ -442,7 +378,7 @@ void disk_rewind(void)
 void disk_free(void)
 {
     forget_steps();
-    free_names(&disk.live);
+    names_free(&disk.live);
     for (size_t i = 0; i < disk.count; i++) {
         mem_free(disk.calls[i].bytes);
         mem_free(disk.calls[i].name);
@@ -631,7 +567,7 @@ void disk_rebuild(const char *to, enum disk_loss loss, uint64_t *random)
     struct names names = {.count = 0};
     size_t latest = 1 + disk_random(random) % 4;
 
-    copy_names(&names, &disk.synced);
+    names_copy(&names, &disk.synced);
     for (size_t i = 0; i < disk.pending_count; i++) {
         enum disk_loss names_loss = loss == DISK_LOSE_SECTORS ? DISK_LOSE_WRITES : loss;
 
@@ -639,5 +575,5 @@ void disk_rebuild(const char *to, enum disk_loss loss, uint64_t *random)
             apply_name(&names, &disk.calls[disk.pending[i]]);
     }
     write_names(to, &names, loss, random);
-    free_names(&names);
+    names_free(&names);
 }

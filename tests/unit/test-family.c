@@ -11,6 +11,7 @@
 #include "tenants/base/log.h"
 #include "tenants/vfs.h"
 #include "tenants/vfs_io.h"
+#include "tests/lib/scratch.h"
 #include "tests/lib/tap.h"
 
 static char data[64];
@@ -181,15 +182,13 @@ static void test_cost(void)
 
 int main(void)
 {
-    char command[100];
-
-    (void)snprintf(data, sizeof(data), "/tmp/rookery-family-XXXXXX");
     log_set_level(LOG_ERROR);
-    ok(mkdtemp(data) != NULL && account_install(&err) == 0 && vfs_register(&err) == 0, "ready");
+    ok(scratch_make(data, sizeof(data), "/tmp") == 0 && account_install(&err) == 0 &&
+            vfs_register(&err) == 0,
+        "ready");
     test_creating();
     test_using();
     test_cost();
-    (void)snprintf(command, sizeof(command), "rm -rf '%s'", data);
-    ok(system(command) == 0, "cleaned up");
+    ok(scratch_remove(data) == 0, "cleaned up");
     return done_testing();
 }

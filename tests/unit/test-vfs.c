@@ -11,6 +11,7 @@
 #include "tenants/account.h"
 #include "tenants/base/thread.h"
 #include "tenants/vfs_io.h"
+#include "tests/lib/scratch.h"
 #include "tests/lib/tap.h"
 
 static char folder[64];
@@ -248,23 +249,38 @@ static void test_deferring(void)
     vfs_io_hooks = NULL;
 }
 
+static void copy_file(const char *from, const char *to)
+{
+    static char bytes[1 << 16];
+    int in = open(from, O_RDONLY), out = open(to, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    ssize_t n;
+
+    while (in >= 0 && (n = read(in, bytes, sizeof(bytes))) > 0)
+        if (write(out, bytes, (size_t)n) != n)
+            break;
+    (void)close(in);
+    (void)close(out);
+}
+
 /* Reads the files as another process would find them after a crash: a copy, opened anew. */
 static long long rows_of_a_copy(void)
 {
-    char command[600], saved_main[100], saved_wal[100];
+    char saved_main[100], saved_wal[100], copied_main[100], copied_wal[100];
     struct vfs_head *head;
     long long rows = -1;
     sqlite3 *db;
 
-    (void)snprintf(command, sizeof(command), "cp '%s' '%s.copy'; cp '%s' '%s.copy'", main_path,
-        main_path, wal_path, wal_path);
-    if (system(command) != 0)
-        return -1;
+    (void)snprintf(copied_main, sizeof(copied_main), "%s/copy", folder);
+    (void)snprintf(copied_wal, sizeof(copied_wal), "%s/copy-log", folder);
+    copy_file(main_path, copied_main);
+    copy_file(wal_path, copied_wal);
     memcpy(saved_main, main_path, sizeof(saved_main));
     memcpy(saved_wal, wal_path, sizeof(saved_wal));
-    (void)strcat(main_path, ".copy"); /* NOLINT: there is room */
-    (void)strcat(wal_path, ".copy");  /* NOLINT */
+    memcpy(main_path, copied_main, sizeof(main_path));
+    memcpy(wal_path, copied_wal, sizeof(wal_path));
+    seen.syncs = 0;
     head = open_head(false);
+    ok(seen.syncs == 1, "a WAL with content is synced before it is read");
     if (head != NULL) {
         db = connect(head);
         if (number(db, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check='ok'") ==
@@ -286,6 +302,7 @@ static void test_recovery(void)
     sqlite3 *db, *other;
 
     forget_files();
+    vfs_io_hooks = &counting;
     head = open_head(true);
     db = connect(head);
     (void)run(db, "CREATE TABLE t(a INTEGER PRIMARY KEY, b)");
@@ -308,6 +325,7 @@ static void test_recovery(void)
     (void)sqlite3_close(other);
     (void)sqlite3_close(db);
     vfs_head_close(head);
+    vfs_io_hooks = NULL;
 }
 
 static void test_poison(void)
@@ -349,24 +367,31 @@ static void test_poison(void)
     vfs_io_hooks = NULL;
 }
 
-static int shell(const char *sql, char *out, size_t size)
-{
-    char command[400];
-    FILE *pipe;
-    size_t len;
+static char text[400];
 
-    (void)snprintf(command, sizeof(command), "sqlite3 '%s' '%s' 2>&1", main_path, sql);
-    pipe = popen(command, "r");
-    if (pipe == NULL)
-        return -1;
-    len = fread(out, 1, size - 1, pipe);
-    out[len] = '\0';
-    return pclose(pipe);
+/* What a stock sqlite3 says. -1: there is none. */
+static int shell(const char *sql)
+{
+    char program[] = "sqlite3", statement[100];
+    char *words[] = {program, main_path, statement, NULL};
+    int status;
+
+    (void)snprintf(statement, sizeof(statement), "%s", sql);
+    status = scratch_run(words, text, sizeof(text));
+    text[strcspn(text, "\n")] = '\0';
+    return status;
+}
+
+static void test_shell(const char *sql, const char *answer, const char *name)
+{
+    if (shell(sql) < 0)
+        skip("no sqlite3 program", name);
+    else
+        ok(strstr(text, answer) != NULL, "%s: %.60s", name, text);
 }
 
 static void test_others(void)
 {
-    char text[400];
     struct vfs_head *head, *second;
     sqlite3 *db;
 
@@ -376,23 +401,12 @@ static void test_others(void)
     (void)run(db, "CREATE TABLE t(a); INSERT INTO t VALUES (1)");
     second = open_head(false);
     ok(second == NULL && err.code == ERR_BUSY, "a file cannot be opened twice");
-    if (system("command -v sqlite3 >/dev/null") != 0) {
-        skip("no sqlite3 program", "a stock sqlite3 is told that the file is locked");
-    } else {
-        (void)shell("SELECT * FROM t", text, sizeof(text));
-        ok(strstr(text, "database is locked") != NULL, "a stock sqlite3 cannot read: %.60s", text);
-        (void)shell("INSERT INTO t VALUES (2)", text, sizeof(text));
-        ok(strstr(text, "database is locked") != NULL, "a stock sqlite3 cannot write: %.60s", text);
-    }
+    test_shell("SELECT * FROM t", "database is locked", "a stock sqlite3 cannot read");
+    test_shell("INSERT INTO t VALUES (2)", "database is locked", "a stock sqlite3 cannot write");
     is_int(run(db, "INSERT INTO t VALUES (3)"), SQLITE_OK, "we can");
     (void)sqlite3_close(db);
     vfs_head_close(head);
-    if (system("command -v sqlite3 >/dev/null") != 0) {
-        skip("no sqlite3 program", "once closed, a stock sqlite3 reads it");
-    } else {
-        (void)shell("SELECT count(*) FROM t", text, sizeof(text));
-        is_str(text, "2\n", "once closed, a stock sqlite3 reads it");
-    }
+    test_shell("SELECT count(*) FROM t", "2", "once closed, a stock sqlite3 reads it");
 }
 
 /* A file in rollback mode, as an import brings it. */
@@ -565,10 +579,9 @@ static void test_threads(void)
 
 int main(void)
 {
-    char command[100];
-
-    (void)snprintf(folder, sizeof(folder), "/tmp/rookery-vfs-XXXXXX");
-    ok(mkdtemp(folder) != NULL && account_install(&err) == 0 && vfs_register(&err) == 0, "ready");
+    ok(scratch_make(folder, sizeof(folder), "/tmp") == 0 && account_install(&err) == 0 &&
+            vfs_register(&err) == 0,
+        "ready");
     (void)snprintf(main_path, sizeof(main_path), "%s/main", folder);
     (void)snprintf(wal_path, sizeof(wal_path), "%s/log", folder);
     test_connections();
@@ -580,7 +593,6 @@ int main(void)
     test_temp_files();
     test_nowait();
     test_threads();
-    (void)snprintf(command, sizeof(command), "rm -rf '%s'", folder);
-    ok(system(command) == 0, "cleaned up");
+    ok(scratch_remove(folder) == 0, "cleaned up");
     return done_testing();
 }
