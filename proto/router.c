@@ -167,12 +167,16 @@ struct search {
     unsigned deepest_at;
 };
 
+/* A raw one; the decoder refuses an escaped one. */
+static bool has_nul(struct str text)
+{
+    return str_find(text, '\0') < text.len;
+}
+
 /* -1: malformed. Longer paths than any route keep `count` over the maximum. */
 static int split_path(struct str rest, struct arena *arena, struct path *ret_path)
 {
     ret_path->count = 0;
-    if (str_find(rest, '\0') < rest.len)
-        return -1; /* an escaped one is refused by the decoder */
     while (rest.len > 0) {
         struct str segment = str_split(&rest, '/');
 
@@ -237,7 +241,8 @@ int router_find(const struct router *router, const struct http_request *request,
     const struct entry *entry;
 
     *ret_match = (struct route_match){.dialect = router->fallback};
-    if (split_path(request->path, arena, &path) < 0)
+    if (has_nul(request->path) || has_nul(request->host_tenant) || has_nul(request->host_database) ||
+        split_path(request->path, arena, &path) < 0)
         return err_set(ret_err, ERR_BAD_REQUEST, "the path has a malformed %%-escape");
     if (request->host_database.len > 0 && path.count <= ROUTE_SEGMENTS_MAX && path.count > 0 &&
         str_is(path.segments[0], "v1")) {
