@@ -50,10 +50,10 @@ static int place_init(
 {
     int len;
 
-    if (!manifest_is_id(str_from(family_id)))
-        return err_set(ret_err, ERR_BUG, "'%s' is not the id of a family", family_id);
     place->data_dir = data_dir;
     place->family_id = family_id;
+    if (!manifest_is_id(str_from(family_id)))
+        return err_set(ret_err, ERR_BUG, "'%s' is not the id of a family", family_id);
     (void)snprintf(place->parent, sizeof(place->parent), "%s/db/%.2s", data_dir, family_id);
     len = snprintf(
         place->folder, sizeof(place->folder), "%s/db/%.2s/%s", data_dir, family_id, family_id);
@@ -142,11 +142,11 @@ void family_forget_folders(void)
 /* ------------------------------------------------------------------ folder contents */
 
 typedef int (*on_entry_fn)(
-    const struct place *place, const char *name, void *context, struct err *ret_err);
+    const struct place *place, const char *name, const void *context, struct err *ret_err);
 
 /* Calls on_entry for each name in the folder; what it returns other than 0 ends it. */
 static int each_entry(
-    const struct place *place, on_entry_fn on_entry, void *context, struct err *ret_err)
+    const struct place *place, on_entry_fn on_entry, const void *context, struct err *ret_err)
 {
     DIR *folder = opendir(place->folder);
     const struct dirent *entry;
@@ -163,7 +163,7 @@ static int each_entry(
 }
 
 static int remove_entry(
-    const struct place *place, const char *name, void *context, struct err *ret_err)
+    const struct place *place, const char *name, const void *context, struct err *ret_err)
 {
     char path[FAMILY_PATH_MAX];
 
@@ -390,7 +390,7 @@ static bool ends_with(const char *text, const char *end)
 }
 
 static int clean_entry(
-    const struct place *place, const char *name, void *context, struct err *ret_err)
+    const struct place *place, const char *name, const void *context, struct err *ret_err)
 {
     char path[FAMILY_PATH_MAX], quoted[FAMILY_PATH_MAX];
     struct stat status;
@@ -441,7 +441,7 @@ static int locate_head(const struct place *place, const struct manifest *manifes
         require(place, "h", head_id, "", paths->placeholder_path, ret_err) < 0 ||
         require(place, "h", head_id, "-wal", paths->wal_path, ret_err) < 0)
         return -1;
-    return each_entry(place, clean_entry, (void *)(uintptr_t)manifest, ret_err);
+    return each_entry(place, clean_entry, manifest, ret_err);
 }
 
 int family_locate(const char *data_dir, const char *family_id, const char *head_id,

@@ -447,10 +447,10 @@ static int check_meaning(struct reader *reader)
     for (size_t i = 1; i < manifest->layer_count; i++)
         if (manifest->layers[i].page_size != manifest->layers[0].page_size)
             return fail(reader, "a family has one page size");
-    index.layers = mem_alloc((index.count + 1) * sizeof(*index.layers));
+    index.layers = mem_alloc((index.count + 1) * sizeof(void *));
     for (size_t i = 0; i < index.count; i++)
         index.layers[i] = &manifest->layers[i];
-    qsort(index.layers, index.count, sizeof(*index.layers), by_id);
+    qsort(index.layers, index.count, sizeof(void *), by_id);
     rc = check_stacks(reader, &index);
     mem_free(index.layers);
     return rc;

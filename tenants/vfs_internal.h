@@ -34,8 +34,8 @@ struct vfs_shm {
     _Atomic uint64_t locks; /* eight slots of 8 bits: shared holders, or SLOT_EXCLUSIVE */
     _Atomic uint64_t barrier;
     void **regions; /* owned, under the head's lock; what they point to does not move */
-    unsigned region_count;
-    unsigned users; /* connections that have it mapped, under the head's lock */
+    _Atomic unsigned region_count; /* changed under the head's lock */
+    unsigned users;                /* connections that have it mapped, under the head's lock */
 };
 
 struct vfs_file;

@@ -23,6 +23,17 @@ ssize_t io_read_all(int fd, void *bytes, size_t len, off_t offset)
     return (ssize_t)got;
 }
 
+/* writev's parts are not const, though it only reads them. */
+static struct iovec part(const void *bytes, size_t len, size_t skip)
+{
+    union {
+        const void *in;
+        void *out;
+    } at = {.in = (const char *)bytes + skip};
+
+    return (struct iovec){.iov_base = at.out, .iov_len = len - skip};
+}
+
 int io_write_two(int fd, const void *first, size_t first_len, const void *second, size_t second_len,
     off_t offset)
 {
@@ -35,14 +46,9 @@ int io_write_two(int fd, const void *first, size_t first_len, const void *second
         ssize_t n;
 
         if (done < first_len)
-            parts[count++] = (struct iovec){
-                .iov_base = (char *)(uintptr_t)first + done, .iov_len = first_len - done};
-        if (second_len > 0) {
-            size_t skip = done > first_len ? done - first_len : 0;
-
-            parts[count++] = (struct iovec){
-                .iov_base = (char *)(uintptr_t)second + skip, .iov_len = second_len - skip};
-        }
+            parts[count++] = part(first, first_len, done);
+        if (second_len > 0)
+            parts[count++] = part(second, second_len, done > first_len ? done - first_len : 0);
         n = io_pwritev(fd, parts, count, offset + (off_t)done);
         if (n > 0) {
             done += (size_t)n;

@@ -231,11 +231,5 @@ void vfs_shm_trim(struct vfs_head *head)
 
 uint64_t vfs_head_shm_bytes(const struct vfs_head *head)
 {
-    struct mutex *lock = (struct mutex *)(uintptr_t)&head->lock;
-    uint64_t bytes;
-
-    mutex_lock(lock);
-    bytes = (uint64_t)head->shm.region_count * REGION_BYTES;
-    mutex_unlock(lock);
-    return bytes;
+    return (uint64_t)atomic_load(&head->shm.region_count) * REGION_BYTES;
 }
