@@ -224,7 +224,8 @@ int config_read_environment(struct options *options, char **environment, struct 
 
 /* ---- flags ---- */
 
-enum { FLAG_HELP = 1000, FLAG_VERSION, FLAG_CHECK };
+/* A row's flag is FLAG_ROW + its index: below 256 it could be getopt's ':' or '?'. */
+enum { FLAG_ROW = 256, FLAG_HELP = 1000, FLAG_VERSION, FLAG_CHECK };
 
 static void fill_long_options(struct option *out)
 {
@@ -233,8 +234,8 @@ static void fill_long_options(struct option *out)
     for (; at < option_row_count; at++) {
         bool bare = option_rows[at].kind == OPTION_BOOL;
 
-        out[at] = (struct option){
-            option_rows[at].name, bare ? optional_argument : required_argument, NULL, (int)at};
+        out[at] = (struct option){option_rows[at].name,
+            bare ? optional_argument : required_argument, NULL, FLAG_ROW + (int)at};
     }
     out[at++] = (struct option){"help", no_argument, NULL, FLAG_HELP};
     out[at++] = (struct option){"version", no_argument, NULL, FLAG_VERSION};
@@ -279,8 +280,8 @@ static int read_flags(struct options *options, int argc, char **argv, bool only_
             *ret_action = CONFIG_VERSION;
         else if (flag == FLAG_CHECK)
             *ret_action = CONFIG_CHECK;
-        else if ((strcmp(option_rows[flag].name, "config") == 0) == only_config &&
-                 set_flag(options, (unsigned)flag, seen, optarg, ret_err) < 0)
+        else if ((strcmp(option_rows[flag - FLAG_ROW].name, "config") == 0) == only_config &&
+                 set_flag(options, (unsigned)(flag - FLAG_ROW), seen, optarg, ret_err) < 0)
             return -1;
     }
     if (optind < argc)

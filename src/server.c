@@ -299,9 +299,11 @@ static void stop_loops(struct server *server, bool started)
     }
     for (unsigned i = 0; i < server->loop_count; i++) {
         while (!atomic_load(&server->loops[i]->ended)) {
-            tick(server);
+            tick(server); /* looks at every loop, so none is freed before all have ended */
             nap();
         }
+    }
+    for (unsigned i = 0; i < server->loop_count; i++) {
         loop_join(server->loops[i]);
         loop_free(server->loops[i]);
     }
