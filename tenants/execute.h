@@ -30,6 +30,10 @@ enum run_flags {
 void execute_begin(struct lane *lane, struct request *request, unsigned flags) ON(actor_owner);
 void execute_end(struct lane *lane) ON(actor_owner);
 
+/* Parameters onto a prepared statement. Errors: ERR_SQL wrong number or name, ERR_TOO_LARGE. */
+int execute_bind(struct lane *lane, const struct statement *statement,
+    const struct statement_input *input, struct err *ret_err) ON(actor_owner) MUST_CHECK;
+
 /* One statement. On RUN_FAILED the sink's error() was called and failed_index set. */
 enum run_result execute_statement(
     struct lane *lane, struct request *request, unsigned index, unsigned flags) ON(actor_owner);
@@ -61,6 +65,8 @@ bool execute_deferred_keys_violated(struct lane *lane, struct err *ret_err) ON(a
 void execute_report(struct request *request, unsigned index, const struct err *err);
 /* Cuts the sink back to the request's mark. */
 void execute_rewind(struct request *request);
+/* What the progress handler's stop means: RUN_OUTGREW, or RUN_FAILED with err set. */
+enum run_result execute_stopped(struct lane *lane, struct err *ret_err) ON(actor_owner);
 /* Sets err from the connection's last error, seen with the lane's stop reason and budgets. */
 enum run_result execute_error(struct lane *lane, int rc, struct err *ret_err) ON(actor_owner);
 

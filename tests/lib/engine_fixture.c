@@ -11,6 +11,7 @@
 #include "tenants/base/clock.h"
 #include "tenants/base/mem.h"
 #include "tenants/family.h"
+#include "tests/lib/scratch.h"
 
 static void *run_worker(void *engine)
 {
@@ -60,8 +61,7 @@ void fixture_init(struct fixture *fixture)
     *fixture = (struct fixture){.thread_count = 0};
     engine_options_defaults(&fixture->options);
     fixture->options.sync_threads = 2;
-    (void)snprintf(fixture->data_dir, sizeof(fixture->data_dir), "/tmp/rookery-test-XXXXXX");
-    CHECK(mkdtemp(fixture->data_dir) != NULL);
+    CHECK(scratch_make(fixture->data_dir, sizeof(fixture->data_dir), "/tmp") == 0);
     fixture->options.data_dir = fixture->data_dir;
     fixture->owner = make_principal(ROLE_OWNER_CAPS, 1);
     fixture->reader = make_principal(ROLE_READONLY_CAPS, 2);
@@ -103,13 +103,9 @@ void fixture_stop(struct fixture *fixture)
 
 void fixture_remove(struct fixture *fixture)
 {
-    char command[128];
-
     mem_free(fixture->owner);
     mem_free(fixture->reader);
-    (void)snprintf(command, sizeof(command), "rm -rf '%s'", fixture->data_dir);
-    CHECK(strncmp(fixture->data_dir, "/tmp/rookery-test-", 18) == 0);
-    (void)!system(command);
+    CHECK(scratch_remove(fixture->data_dir) == 0);
 }
 
 struct database *fixture_database(struct fixture *fixture, const char *slug, uint64_t id)

@@ -1,0 +1,171 @@
+/* The budgets of a running request, and what it means when SQLite stops: budget, lock, or error. */
+#include "tenants/execute.h"
+
+#include <sqlite3.h>
+
+#include "tenants/base/clock.h"
+#include "tenants/base/metrics.h"
+#include "tenants/sql_error.h"
+
+#define PROGRESS_OPS 1000
+
+/* Called by SQLite every PROGRESS_OPS steps; non-zero ends the statement. */
+static int on_progress(void *context)
+{
+    struct lane *lane = context;
+    struct request *request = lane->running;
+    uint64_t now;
+
+    if (request == NULL)
+        return 0;
+    lane->steps += PROGRESS_OPS;
+    if (atomic_load_explicit(&request->cancelled, memory_order_relaxed))
+        lane->stop = STOP_CANCELLED;
+    else if (atomic_load_explicit(&lane->evict, memory_order_relaxed))
+        lane->stop = STOP_EVICTED;
+    else if (lane->steps_limit != 0 && lane->steps > lane->steps_limit)
+        lane->stop = STOP_STEPS;
+    else if (lane->short_steps != 0 && lane->steps > lane->short_steps)
+        lane->stop = STOP_OUTGREW;
+    if (lane->stop != STOP_NONE)
+        return 1;
+    now = clock_now_ns();
+    if (now > lane->deadline_ns)
+        lane->stop = STOP_DEADLINE;
+    else if (lane->short_until_ns != 0 && now > lane->short_until_ns)
+        lane->stop = STOP_OUTGREW;
+    return lane->stop != STOP_NONE;
+}
+
+void execute_begin(struct lane *lane, struct request *request, unsigned flags)
+{
+    const struct engine_options *options = &lane->actor->engine->options;
+    struct connection_context context = {
+        .principal = request->principal,
+        .stateless = (flags & RUN_IN_STREAM) == 0,
+        .engine = request->principal == NULL,
+        .read_only = request->read_only,
+        .no_prepare = (flags & RUN_ON_LOOP) != 0,
+    };
+    uint64_t now = clock_now_ns();
+
+    connection_set_context(lane->connection, &context);
+    lane->running = request;
+    lane->steps = 0;
+    lane->stop = STOP_NONE;
+    atomic_store_explicit(&lane->evict, false, memory_order_relaxed);
+    lane->steps_limit = options->statement_steps;
+    lane->deadline_ns = request->deadline_ns != 0 ? request->deadline_ns
+                                                  : now + options->statement_time_ms * NS_PER_MS;
+    lane->short_steps = (flags & RUN_ON_LOOP) != 0 ? options->loop_steps
+                        : (flags & RUN_SHORT) != 0 ? options->short_steps
+                                                   : 0;
+    lane->short_until_ns =
+        (flags & (RUN_SHORT | RUN_ON_LOOP)) != 0 ? now + options->short_time_ms * NS_PER_MS : 0;
+    sqlite3_progress_handler(connection_db(lane->connection), PROGRESS_OPS, on_progress, lane);
+}
+
+void execute_end(struct lane *lane)
+{
+    static const struct connection_context nobody = {.stateless = true};
+
+    lane->running = NULL;
+    connection_set_context(lane->connection, &nobody);
+    /* What a request set (PRAGMA foreign_keys) ends with it, except on its own stream. Where this
+     * fails, foreign keys are back all the same, and the rest is tried again next time. */
+    if (lane->kind != LANE_STREAM && lane->cursor_statement == NULL)
+        (void)!connection_reset(lane->connection, NULL);
+}
+
+void execute_rewind(struct request *request)
+{
+    if (request->sink == NULL)
+        return;
+    buf_truncate(&request->sink->out, request->sink_mark);
+    if (request->sink->ops->rewound != NULL)
+        request->sink->ops->rewound(request->sink);
+    request->total = (struct statement_stats){.rows_read = 0};
+    request->failed_index = 0;
+    request->err = ERR_INIT;
+}
+
+void execute_report(struct request *request, unsigned index, const struct err *err)
+{
+    if (request->err.code == ERR_NONE) {
+        err_copy(&request->err, err);
+        request->failed_index = index;
+    }
+    if (request->sink != NULL && index < request->statement_count)
+        request->sink->ops->error(request->sink, index, err, request->statements[index].sql);
+}
+
+/* What a stop by the progress handler means. */
+enum run_result execute_stopped(struct lane *lane, struct err *ret_err)
+{
+    const struct engine_options *options = &lane->actor->engine->options;
+
+    switch (lane->stop) {
+    case STOP_OUTGREW:
+        return RUN_OUTGREW;
+    case STOP_DEADLINE:
+        metric_add_cell(METRIC_BUDGET_ENDED, 0, 1);
+        (void)err_set(ret_err, ERR_BUDGET_TIME,
+            "the statement ran over its time of %llu ms; make it cheaper, or ask for less at once",
+            (unsigned long long)options->statement_time_ms);
+        return RUN_FAILED;
+    case STOP_STEPS:
+        metric_add_cell(METRIC_BUDGET_ENDED, 1, 1);
+        (void)err_set(ret_err, ERR_BUDGET_STEPS,
+            "the statement ran over its budget of %llu steps; make it cheaper",
+            (unsigned long long)options->statement_steps);
+        return RUN_FAILED;
+    case STOP_EVICTED:
+        (void)err_set(ret_err, ERR_UNAVAILABLE,
+            "the statement read for so long that the database's log could not be emptied; try "
+            "again");
+        return RUN_FAILED;
+    case STOP_EXPIRED:
+        (void)err_set(ret_err, ERR_STREAM_EXPIRED, "the transaction was open for too long");
+        return RUN_FAILED;
+    case STOP_CANCELLED:
+    case STOP_NONE:
+    default:
+        (void)err_set(ret_err, ERR_CANCELLED, "the request was cancelled");
+        return RUN_FAILED;
+    }
+}
+
+enum run_result execute_error(struct lane *lane, int rc, struct err *ret_err)
+{
+    switch (rc & 0xff) {
+    case SQLITE_INTERRUPT:
+        return execute_stopped(lane, ret_err);
+    case SQLITE_BUSY:
+        if (rc != SQLITE_BUSY_SNAPSHOT)
+            return RUN_BUSY;
+        break;
+    case SQLITE_IOERR:
+        if (vfs_would_block())
+            return RUN_WOULD_BLOCK;
+        break;
+    case SQLITE_NOMEM:
+        if (account_was_refused(lane->actor->open->account)) {
+            metric_add_cell(METRIC_BUDGET_ENDED, 2, 1);
+            (void)err_set(ret_err, ERR_BUDGET_MEMORY,
+                "the statement needs more memory than the %llu bytes a database may use",
+                (unsigned long long)lane->actor->engine->options.memory_per_database);
+            return RUN_FAILED;
+        }
+        break;
+    case SQLITE_AUTH:
+        if (connection_would_prepare(lane->connection))
+            return RUN_WOULD_BLOCK; /* the schema changed: a worker compiles it anew */
+        if (connection_refusal(lane->connection, ret_err))
+            return RUN_FAILED;
+        break;
+    default:
+        break;
+    }
+    (void)sql_err_set(ret_err, connection_db(lane->connection), rc);
+    return RUN_FAILED;
+}
