@@ -241,8 +241,8 @@ int router_find(const struct router *router, const struct http_request *request,
     const struct entry *entry;
 
     *ret_match = (struct route_match){.dialect = router->fallback};
-    if (has_nul(request->path) || has_nul(request->host_tenant) || has_nul(request->host_database) ||
-        split_path(request->path, arena, &path) < 0)
+    if (has_nul(request->path) || has_nul(request->host_tenant) ||
+        has_nul(request->host_database) || split_path(request->path, arena, &path) < 0)
         return err_set(ret_err, ERR_BAD_REQUEST, "the path has a malformed %%-escape");
     if (request->host_database.len > 0 && path.count <= ROUTE_SEGMENTS_MAX && path.count > 0 &&
         str_is(path.segments[0], "v1")) {
