@@ -11,7 +11,7 @@ LAYERS = {
     "tenants": ({"tenants"}, r"(uv|llhttp|msgpack|jansson|wslay|curl|editline|ini)\b|sys/socket|netinet|arpa|"
                              r"netdb|sys/un\.h|sys/epoll|poll\.h"),
     "proto": ({"proto", "tenants"}, r"(uv|curl|editline|jansson|sqlite3|ini)\b|sys/socket|netinet|"
-                                    r"arpa|netdb|sys/un\.h|sys/epoll|poll\.h|pthread|fcntl\.h|unistd\.h|"
+                                    r"arpa|netdb|sys/un\.h|sys/epoll|poll\.h|fcntl\.h|unistd\.h|"
                                     r"sys/uio\.h"),
     "src": ({"src", "proto", "tenants"}, None),
 }

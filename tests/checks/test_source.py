@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from tree import c_files, code, places, text
+from tree import c_files, code, places, product_files, text
 
 # Word: what to use instead. A row of EXCEPTIONS is a decision; say why.
 BANNED = {
@@ -33,22 +33,21 @@ def excepted(path, word):
 
 @pytest.mark.parametrize("word", sorted(BANNED))
 def test_banned_call_is_not_used(word):
-    found = [place for path in c_files() if not excepted(path, word)
+    found = [place for path in product_files() if not excepted(path, word)
              for place in places(path, rf"(?<![\w.>]){word}\s*\(")]
     assert not found, f"use {BANNED[word]}:\n" + "\n".join(found)
 
 
 @pytest.mark.parametrize("word", ALLOCATORS)
 def test_allocator_is_called_only_in_base(word):
-    found = [place for path in c_files()
-             if not path.startswith(("tenants/base/", "tests/", "bench/"))
-             and not excepted(path, word)
+    found = [place for path in product_files()
+             if not path.startswith("tenants/base/") and not excepted(path, word)
              for place in places(path, rf"(?<![\w.>]){word}\s*\(")]
     assert not found, "use tenants/base/mem.h or an arena:\n" + "\n".join(found)
 
 
 def test_files_stay_short():
-    long = [f"{path}: {lines} lines" for path in c_files()
+    long = [f"{path}: {lines} lines" for path in product_files()
             if (lines := text(path).count("\n")) > LINES_MAX]
     assert not long, f"over {LINES_MAX} lines:\n" + "\n".join(long)
 

@@ -20,6 +20,11 @@ def c_files():
                   if not {"peers", "results", "node_modules"} & set(path.parts))
 
 
+def product_files():
+    """What is linked into the server and the tool."""
+    return [path for path in c_files() if path.startswith(("tenants/", "proto/", "src/"))]
+
+
 def headers():
     return [path for path in c_files() if path.endswith(".h")]
 
