@@ -29,6 +29,10 @@ void result_meta(struct buf *out, enum body_format format, const struct statemen
     double cost = prices->per_request + prices->per_row_read * (double)stats->rows_read +
                   prices->per_row_written * (double)stats->rows_written;
 
+    /* To a millionth of a millionth: sums of prices have digits that nobody means. */
+    if (cost < 1e6)
+        cost = (double)(uint64_t)(cost * 1e12 + 0.5) / 1e12;
+
     if (format == BODY_MSGPACK) {
         msgpack_write_map(out, 5);
         msgpack_write_string(out, STR_LITERAL("rowsRead"));
@@ -316,16 +320,17 @@ void result_sink_succeed(struct result_sink *r, const struct request *request)
     buf_char(out, '}');
 }
 
-void result_sink_abort(struct result_sink *r, const struct request *request, struct str request_id)
+void result_sink_abort(
+    struct result_sink *r, struct str message, const char *code, struct str request_id)
 {
     struct buf *out = &r->sink.out;
 
     if (r->in_rows)
         buf_literal(out, "]}");
     buf_literal(out, ",\"success\":false,\"error\":");
-    json_write_string(out, str_from(request->err.msg));
+    values_write_text(out, BODY_JSON, message);
     buf_literal(out, ",\"code\":\"");
-    buf_cstr(out, err_code_name(request->err.code));
+    buf_cstr(out, code);
     buf_literal(out, "\",\"requestId\":");
     json_write_string(out, request_id);
     buf_char(out, '}');

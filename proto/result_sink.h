@@ -58,7 +58,7 @@ void result_sink_init(struct result_sink *results, enum body_format format, bool
 void result_sink_succeed(struct result_sink *results, const struct request *request);
 /* The request failed after its head was streamed: closes what is open. */
 void result_sink_abort(
-    struct result_sink *results, const struct request *request, struct str request_id);
+    struct result_sink *results, struct str message, const char *code, struct str request_id);
 /* The entries of a batch so far, as an array in the sink's format, appended to `out`. */
 void result_sink_entries(struct result_sink *results, struct buf *out);
 /* meta of a request: {rowsRead, rowsWritten, durationMs, statementCount, costUsd}. */

@@ -135,7 +135,8 @@ static void on_query_done(struct request *request)
         result_sink_succeed(results, request);
         send_results(x, results);
     } else if (request->streamed) {
-        result_sink_abort(results, request, x->http.request_id);
+        result_sink_abort(results, persql_error_message(&request->err),
+            persql_error_code(&request->err), x->http.request_id);
         send_results(x, results);
     } else {
         persql_unprefix(x, results->sql_prefix_len);

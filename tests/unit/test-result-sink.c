@@ -164,12 +164,10 @@ static void test_streaming(void)
 {
     struct arena arena;
     struct result_sink results;
-    struct request request = {.statement_count = 1, .total = read_stats};
     struct buf sent;
 
     arena_init(&arena, 0);
     buf_init(&sent, 0);
-    (void)err_set(&request.err, ERR_BUDGET_TIME, "too slow");
     result_sink_init(&results, BODY_JSON, false, NULL, &arena);
     results.sink.ops->begin(&results.sink, 0, columns, 2);
     for (int i = 0; i < 3; i++) {
@@ -178,12 +176,13 @@ static void test_streaming(void)
         buf_reset(&results.sink.out, 0);
     }
     run_error(&results.sink, 0);
-    result_sink_abort(&results, &request, STR_LITERAL("r1"));
+    result_sink_abort(&results, STR_LITERAL("too slow"), "budget_exceeded", STR_LITERAL("r1"));
     buf_str(&sent, buf_view(&results.sink.out));
     buf_take(&results.sink.out, &sent);
     is_str(as_json(&results, &arena),
         "{\"data\":{\"columns\":[\"id\",\"a\\\"b\"],\"rows\":[[7,\"x\"],[7,\"x\"],[7,\"x\"]]},"
-        "\"success\":false,\"error\":\"too slow\",\"code\":\"budget_time\",\"requestId\":\"r1\"}",
+        "\"success\":false,\"error\":\"too "
+        "slow\",\"code\":\"budget_exceeded\",\"requestId\":\"r1\"}",
         "a stream that fails closes its arrays and says so");
     buf_fini(&sent);
     arena_fini(&arena);
