@@ -7,7 +7,7 @@
 #include "src/http_head.h"
 #include "src/http_parser.h"
 #include "tenants/base/check.h"
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/target.h"
 
 static const struct http_head_limits limits = {
     .head_bytes = 4096, .target_bytes = 1024, .headers = 40};
