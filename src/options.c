@@ -47,7 +47,7 @@ const struct option_row option_rows[] = {
 
     {"commit", OPTION_CHOICE, AT(engine.commit), "pipelined", 0, 0, "pipelined|inline", FIXED,
         "Engine", "pipelined: sync beside the next group; inline: sync inside each commit"},
-    {"readers", OPTION_UNSIGNED, AT(engine.readers_per_database), "2", 0, 64, NULL, FIXED, "Engine",
+    {"readers", OPTION_UNSIGNED, AT(engine.readers_per_database), "2", 1, 64, NULL, FIXED, "Engine",
         "read lanes of a database beside its write lane"},
     {"streams", OPTION_UNSIGNED, AT(engine.streams_per_database), "32", 0, 10000, NULL, FIXED,
         "Engine", "streams (sessions that may hold a transaction) of a database"},

@@ -90,6 +90,7 @@ int engine_new(
     label_metrics();
     engine = mem_zalloc(sizeof(*engine));
     engine->options = *options;
+    engine->options.readers_per_database = MAX(1U, options->readers_per_database);
     database_on_release(actor_unref);
     scheduler_init(&engine->fast);
     scheduler_init(&engine->slow);

@@ -19,7 +19,8 @@ struct engine_options {
     unsigned workers;
     unsigned slow_workers;
     unsigned sync_threads;
-    unsigned readers_per_database; /* read lanes beside the write lane */
+    unsigned readers_per_database; /* read lanes beside the write lane; at least 1: long reads
+                                      and streamed answers run nowhere else */
     unsigned streams_per_database;
     unsigned mailbox_messages; /* per actor; over it: ERR_OVERLOADED */
     uint64_t mailbox_bytes;
