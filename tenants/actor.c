@@ -59,11 +59,15 @@ void request_finish(struct actor *actor, struct request *request)
     gate_release(&actor->open->gate, request);
 }
 
+static void serve_reads_elsewhere_locked(struct actor *actor);
+
 static void push_to(struct lane *lane, bool slow)
 {
     lane->slow = slow;
     lane->state = LANE_QUEUED;
     scheduler_push(slow ? &lane->actor->engine->slow : &lane->actor->engine->fast, &lane->task);
+    if (slow && lane->kind == LANE_WRITE)
+        serve_reads_elsewhere_locked(lane->actor);
 }
 
 /* What the lane would run next, if anything; -1: nothing, 0: on a fast worker, 1: on a slow one. */
@@ -158,6 +162,21 @@ static struct lane *free_reader_locked(struct open_database *open, unsigned hint
             return lane;
     }
     return NULL;
+}
+
+/* The write lane is taken for long: what it would have read goes to a read lane. */
+static void serve_reads_elsewhere_locked(struct actor *actor)
+{
+    struct open_database *open = actor->open;
+    struct lane *lane;
+
+    if (list_empty(&open->reads))
+        return;
+    lane = free_reader_locked(open, 0);
+    if (lane == NULL)
+        lane = actor_add_reader_locked(actor);
+    if (lane != NULL)
+        lane_push_locked(lane);
 }
 
 static void dispatch_read_locked(struct actor *actor, struct request *request)
@@ -401,6 +420,8 @@ bool lane_park(struct lane *lane, uint64_t unlocks_seen)
         /* The lock may have been given back between the try and this line. */
         if (atomic_load(&open->unlocks) != unlocks_seen)
             lane_unpark_locked(lane);
+        else if (lane->kind == LANE_WRITE)
+            serve_reads_elsewhere_locked(actor);
     }
     lane->granted = false;
     mutex_unlock(&actor->lock);

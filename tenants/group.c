@@ -16,6 +16,8 @@
 #include "tenants/base/metrics.h"
 #include "tenants/execute.h"
 
+#define GROUP_NS (20 * NS_PER_MS) /* no member begins after so long */
+
 static sqlite3 *db_of(const struct lane *lane)
 {
     return connection_db(lane->connection);
@@ -311,10 +313,17 @@ static void group_lost(
 /* Runs the members. False: the transaction is gone, and COMMIT must not come. */
 static bool group_members(struct lane *lane, struct list *requests, struct group *group)
 {
+    uint64_t until = clock_now_ns() + GROUP_NS;
+
     while (!list_empty(requests)) {
         struct request *request = LIST_FIRST(requests, struct request, link);
         enum run_result result;
 
+        if (clock_now_ns() > until) {
+            actor_put_back(
+                lane, requests); /* the others' turn; the rest commits in the next group */
+            break;
+        }
         list_remove(&request->link);
         if (atomic_load_explicit(&request->cancelled, memory_order_relaxed)) {
             (void)err_set(&request->err, ERR_CANCELLED, "the request was cancelled");

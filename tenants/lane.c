@@ -322,11 +322,11 @@ static bool write_turn(struct lane *lane)
         return true;
     }
     refuse_late(lane);
-    lane->parked_since_ns = 0;
     if (!wal_is_full(lane)) {
         actor_take_group(lane, lane->actor->engine->options.group_requests, &group);
         if (!list_empty(&group) && !group_run(lane, &group))
             return false;
+        lane->parked_since_ns = 0;
         gate_request_sync(&open->gate);
     }
     if (!reads_turn(lane))
