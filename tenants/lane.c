@@ -386,6 +386,7 @@ void lane_run(struct task *task)
     retires = lane->retire;
     mutex_unlock(&actor->lock);
     before = account_enter(actor->open->account);
+    (void)vfs_enter(actor->open->head); /* temporary files are this database's */
     if (retires)
         ours = !retire(lane);
     else if (lane->connection == NULL && lane_connect(lane, &err) < 0)
@@ -398,6 +399,7 @@ void lane_run(struct task *task)
         ours = read_continue(lane);
     else
         ours = reads_turn(lane);
+    (void)vfs_enter(NULL);
     (void)account_enter(before);
     if (ours)
         lane_finish_turn(lane);
