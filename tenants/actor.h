@@ -108,6 +108,7 @@ struct open_database {
     struct account *account;
     struct gate gate;
     struct database_settings settings;
+    struct usage *usage; /* owned reference, NULL for the catalogue: told the sizes */
     uint64_t max_bytes;
     struct lane write;
     struct lane *readers[ACTOR_READ_LANES_MAX]; /* actor->lock */

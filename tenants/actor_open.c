@@ -9,6 +9,7 @@
 #include "tenants/base/mem.h"
 #include "tenants/base/metrics.h"
 #include "tenants/family.h"
+#include "tenants/usage.h"
 
 struct actor_job {
     struct task task;
@@ -78,6 +79,7 @@ static void set_settings(struct open_database *open, const struct database *data
     const struct engine_options *options = &open->actor->engine->options;
 
     open->settings = database->settings;
+    open->usage = database->usage == NULL ? NULL : usage_ref(database->usage);
     open->is_catalogue = is_catalogue(database);
     open->max_bytes = database->settings.max_bytes != 0 ? database->settings.max_bytes
                                                         : options->max_database_bytes;
@@ -113,6 +115,7 @@ static void open_free(struct open_database *open)
         vfs_head_close(open->head);
     }
     account_release(open->account);
+    usage_unref(open->usage);
     mem_free(open);
 }
 
@@ -303,6 +306,7 @@ static void settle(struct open_database *open)
     rc = sqlite3_wal_checkpoint_v2(
         connection_db(open->write.connection), NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     vfs_checkpoint_section(false);
+    usage_set_size(open->usage, vfs_head_main_bytes(open->head), vfs_head_wal_bytes(open->head));
     if (rc != SQLITE_OK)
         log_warn("database.settle_failed", "tenant_id=%llu rc=%d",
             (unsigned long long)open->actor->tenant_id, rc);

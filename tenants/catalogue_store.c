@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "tenants/base/check.h"
+#include "tenants/sql_error.h"
 
 /* One string per version, run in one transaction: schema[n] makes version n + 1 of version n. Never
  * change one that was released; add one. */
@@ -110,44 +111,24 @@ static const char *const schema[CATALOGUE_SCHEMA_VERSION] = {
     "CREATE INDEX tokens_expires ON tokens(expires_at) WHERE expires_at > 0;",
 };
 
+/* Each store function has checked for conflicts before it writes; a constraint that fails all the
+ * same is somebody else's commit in between, or a bug that the message tells of. */
 static int fail(const struct store *store, struct err *ret_err)
 {
-    int native = sqlite3_extended_errcode(store->db);
+    struct err err = ERR_INIT;
     enum err_code code;
 
-    switch (native & 0xff) {
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED:
-        code = ERR_BUSY;
-        break;
-    case SQLITE_NOMEM:
-        code = ERR_NOMEM;
-        break;
-    case SQLITE_INTERRUPT:
-        code = ERR_BUDGET_TIME;
-        break;
-    case SQLITE_FULL:
-        code = ERR_UNAVAILABLE;
-        break;
-    case SQLITE_IOERR:
-    case SQLITE_CANTOPEN:
-    case SQLITE_READONLY:
-        code = ERR_IO;
-        break;
-    case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
-        code = ERR_CORRUPT;
-        break;
-    case SQLITE_CONSTRAINT:
+    (void)sql_err_set(&err, store->db, sqlite3_extended_errcode(store->db));
+    code = err.code;
+    if ((err.native & 0xff) == SQLITE_FULL)
+        code = ERR_UNAVAILABLE; /* the disk's, not a tenant's quota */
+    else if ((err.native & 0xff) == SQLITE_CONSTRAINT)
         code = ERR_CONFLICT;
-        break;
-    default:
+    else if (code == ERR_SQL)
         code = ERR_BUG;
-        break;
-    }
-    (void)err_set(ret_err, code, "the catalogue: %s", sqlite3_errmsg(store->db));
+    (void)err_set(ret_err, code, "the catalogue: %.*s", ERR_MSG_MAX - 32, err.msg);
     if (ret_err != NULL)
-        ret_err->native = native;
+        ret_err->native = err.native;
     return -1;
 }
 

@@ -36,6 +36,7 @@ struct usage_table {
     size_t capacity;
     size_t count;
     struct list dirty;
+    bool closed; /* nobody flushes any more */
 };
 
 struct usage_table *usage_table_new(void)
@@ -65,6 +66,9 @@ void usage_table_free(struct usage_table *table)
 
     if (table == NULL)
         return;
+    mutex_lock(&table->lock);
+    table->closed = true;
+    mutex_unlock(&table->lock);
     while (usage_table_take(table, &delta, 1) > 0)
         continue;
     table_unref(table);
@@ -177,7 +181,8 @@ static void mark_dirty(struct usage *usage)
     if (atomic_load(&usage->dirty) || atomic_exchange(&usage->dirty, true))
         return;
     mutex_lock(&table->lock);
-    list_append(&table->dirty, &usage_ref(usage)->dirty_link);
+    if (!table->closed)
+        list_append(&table->dirty, &usage_ref(usage)->dirty_link);
     mutex_unlock(&table->lock);
 }
 

@@ -69,6 +69,12 @@ static void test_use(void)
     is_int(database->state, DATABASE_LIVE, "and the catalogue knows");
     is_str(run_sql(&fixture, database, "INSERT INTO t VALUES (1)", &code), "=1\n", "it is written");
     database_unref(database);
+    is_code(DO(database_get, struct database_input, .tenant = S("acme"), .database = S("db-7")),
+        ERR_NONE, "its figures");
+    ok(OUT(struct database_info)->usage->bytes + OUT(struct database_info)->usage->wal_bytes >=
+            8192,
+        "tell its size: %llu and %llu", (unsigned long long)OUT(struct database_info)->usage->bytes,
+        (unsigned long long)OUT(struct database_info)->usage->wal_bytes);
 }
 
 static void test_settings(void)

@@ -38,6 +38,7 @@ static enum err_code load_database(struct directory *directory, struct directory
 }
 
 /* Loads and caches; false when there is no such. */
+static bool cache_token(struct directory *directory, struct str token) ON(loop_thread);
 static bool cache_token(struct directory *directory, struct str token)
 {
     struct directory_load load;
@@ -49,6 +50,8 @@ static bool cache_token(struct directory *directory, struct str token)
     return true;
 }
 
+static bool cache_database(struct directory *directory, struct str tenant, struct str database)
+    ON(loop_thread);
 static bool cache_database(struct directory *directory, struct str tenant, struct str database)
 {
     struct directory_load load;
@@ -67,6 +70,7 @@ static struct str mint(struct str tenant, int64_t expires_wall_ms)
     return OUT(struct token_minted)->token;
 }
 
+static void test_tokens(void) ON(loop_thread);
 static void test_tokens(void)
 {
     struct directory *directory = directory_new(made.catalogue);
@@ -118,6 +122,7 @@ static void test_tokens(void)
     directory_free(directory);
 }
 
+static void test_databases(void) ON(loop_thread);
 static void test_databases(void)
 {
     struct directory *directory = directory_new(made.catalogue);
@@ -163,6 +168,7 @@ static void test_databases(void)
 }
 
 /* A principal whose tenant was renamed meanwhile meets who took the slug. */
+static void test_slug_changed_hands(void) ON(loop_thread);
 static void test_slug_changed_hands(void)
 {
     struct directory *directory = directory_new(made.catalogue);
@@ -196,6 +202,7 @@ static void revoke_meanwhile(void)
 }
 
 /* The look-up has read the token; it is revoked; then the look-up's answer arrives. */
+static void test_race(void) ON(loop_thread);
 static void test_race(void)
 {
     struct directory *directory = directory_new(made.catalogue);
@@ -212,6 +219,7 @@ static void test_race(void)
     directory_free(directory);
 }
 
+static void test_bounds(void) ON(loop_thread);
 static void test_bounds(void)
 {
     struct directory *directory = directory_new_bounded(made.catalogue, 16, 16);
@@ -235,6 +243,7 @@ static void test_bounds(void)
 }
 
 /* Random puts, renames and look-ups against the catalogue itself. */
+static void test_model(void) ON(loop_thread);
 static void test_model(void)
 {
     struct directory *directory = directory_new_bounded(made.catalogue, 16, 64);
@@ -278,6 +287,7 @@ static void test_model(void)
     directory_free(directory);
 }
 
+static void test_rates(void) ON(loop_thread);
 static void test_rates(void)
 {
     const struct setting *rate = setting_find(SETTING_TENANT, S("requestsPerSecond"));

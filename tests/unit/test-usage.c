@@ -54,6 +54,7 @@ static void test_counts(void)
     usage_table_free(table);
     usage_add(usage, 1, 1, 1);
     usage_unref(usage_ref(usage));
+    usage_unref(usage);
     ok(true, "counters outlive their table");
     table = usage_table_new();
     for (uint64_t i = 1; i <= 1000; i++) {
