@@ -71,7 +71,7 @@ enum route_needs {
     NEEDS_BODY = 1 << 3, /* 411 without a length, 415 for other media types */
 };
 
-typedef void (*route_handler_fn)(struct exchange *x) ON(loop_thread);
+typedef void (*route_handler_fn)(struct exchange *x); /* on its loop */
 
 struct route {
     const char *name;    /* metrics' label and log word: "query" */

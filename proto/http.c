@@ -4,8 +4,11 @@
 
 struct str http_header_get(const struct http_request *request, const char *name)
 {
+    struct str wanted = str_from(name);
+
     for (size_t i = 0; i < request->header_count; i++) {
-        if (str_is_nocase(request->headers[i].name, name))
+        if (request->headers[i].name.len == wanted.len &&
+            str_equal_nocase(request->headers[i].name, wanted))
             return request->headers[i].value;
     }
     return str_make(NULL, 0);
@@ -68,11 +71,8 @@ struct str http_query_get(const struct http_request *request, struct arena *aren
         struct str value = str_split(&rest, '&');
         struct str key = str_split(&value, '=');
 
-        if (str_is(key, name)) {
-            struct str decoded = percent_decode(arena, value, true);
-
-            return decoded;
-        }
+        if (str_is(key, name))
+            return percent_decode(arena, value, true);
     }
     return str_make(NULL, 0);
 }

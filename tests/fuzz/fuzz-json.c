@@ -87,7 +87,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
     buf_init(&first, 0);
     buf_init(&second, 0);
     good = reads(text, &arena, &too_deep);
-    if (!too_deep && good != (other != NULL))
+    /* jansson passes over a NUL behind a number. */
+    if (!too_deep && good != (other != NULL) && memchr(text.ptr, '\0', len) == NULL)
         CHECK(other == NULL && is_known_difference(&error));
     if (good && rewrite(text, &arena, &first, &too_deep)) {
         /* {"v":...} again; the outer object is one level more. */

@@ -45,6 +45,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
     request.method = (enum http_method)(1U << (bytes[0] % 7));
     request.host_database = rest;
     (void)str_split(&request.host_database, '\n');
+    if (request.host_database.len > 0 &&
+        memchr(request.host_database.ptr, '\0', request.host_database.len) != NULL)
+        request.host_database = str_make(NULL, 0); /* the HTTP reader's to refuse */
     request.host_tenant = request.host_database;
     request.query = str_split(&rest, '\n');
     request.path = str_split(&request.query, '?');

@@ -133,6 +133,7 @@ static void test_batch(enum body_format format)
     is_int(results.failures, 3, "and counts its failures");
 
     buf_init(&entries, 0);
+    arena_reset(&arena); /* frees the buffer of the last one */
     result_sink_init(&results, format, true, NULL, &arena);
     run_write(&results.sink, 0);
     results.sink.ops->begin(&results.sink, 1, columns, 2);
@@ -152,6 +153,7 @@ static void test_batch(enum body_format format)
         "{\"r\":[{\"columns\":[],\"rows\":[],\"rowsRead\":1,\"rowsWritten\":1,\"changes\":1,"
         "\"lastInsertRowid\":9}]}",
         "a batch that stopped gives what came before");
+    arena_reset(&arena); /* frees the buffer of the last one */
     result_sink_init(&results, format, true, NULL, &arena);
     run_error(&results.sink, 0);
     result_sink_entries(&results, &entries);
