@@ -1,7 +1,5 @@
 #include "src/rook/command.h"
 
-#include <errno.h>
-#include <stdlib.h>
 
 #include "tenants/base/buf.h"
 
