@@ -1,6 +1,4 @@
 #include "src/rook/command.h"
-
-
 #include "tenants/base/buf.h"
 
 /* Old habits: what people type, and what it stands for. */
