@@ -1,6 +1,4 @@
-#include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "src/rook/commands.h"

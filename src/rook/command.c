@@ -1,8 +1,4 @@
 #include "src/rook/command.h"
-
-#include <errno.h>
-#include <stdlib.h>
-
 #include "tenants/base/buf.h"
 
 /* Old habits: what people type, and what it stands for. */

@@ -3,7 +3,7 @@
 import os
 import subprocess
 
-from server import BUILD
+from server import BUILD, PATIENCE
 
 ROOK = BUILD / "rook"
 
@@ -25,7 +25,7 @@ class Rook:
 
     def __call__(self, *words, stdin="", env=None):
         done = subprocess.run([str(ROOK), *words], input=stdin.encode(), capture_output=True,
-                              env={**self.env, **(env or {})}, timeout=60)
+                              env={**self.env, **(env or {})}, timeout=60 * PATIENCE)
         return Result(done, words)
 
     def check(self, *words, **kwargs):

@@ -12,8 +12,9 @@ import time
 import fcntl
 
 from rook_runner import ROOK
+from server import PATIENCE
 
-PATIENCE_S = 20
+PATIENCE_S = 20 * PATIENCE
 
 
 class Terminal:
