@@ -221,9 +221,8 @@ void turn_abandon(struct turn *turn)
     }
     atomic_store(&turn->x.client_gone, true);
     atomic_store(&turn->x.request.cancelled, true);
-    if (atomic_exchange(&turn->paused, false))
-        engine_resume(turn->loop->services.engine, &turn->x.request); /* it finds `cancelled` */
-    else if (turn->x.in_engine)
+    atomic_store(&turn->paused, false);
+    if (turn->x.in_engine)
         engine_cancel(turn->loop->services.engine, &turn->x.request);
 }
 

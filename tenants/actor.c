@@ -42,7 +42,7 @@ void request_release(struct request *request)
     struct actor *actor = request->actor;
     struct engine *engine = actor->engine;
 
-    request->actor = NULL;
+    /* request->actor stays: a late engine_cancel() or engine_resume() may be reading it */
     (void)atomic_fetch_sub(&engine->in_flight, 1);
     request->done(request); /* gone after this */
     actor_unref(actor);

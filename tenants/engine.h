@@ -97,10 +97,11 @@ void engine_submit(struct engine *engine, struct database *database, struct requ
 bool engine_try_here(struct engine *engine, struct database *database, struct request *request)
     ON(loop_thread);
 
-/* Goes on with a request whose chunk() answered CHUNK_PAUSE. Any thread. */
+/* Goes on with a request whose chunk() answered CHUNK_PAUSE. Any thread. It and engine_cancel() may
+ * come late: a loop cannot know that done() is being called, so the request may be done already, as
+ * long as its memory and the submitter's reference to its database (or stream) are still there. */
 void engine_resume(struct engine *engine, struct request *request);
-/* Sets request->cancelled and interrupts it where it runs. Any thread; the request must not be
- * done. */
+/* Sets request->cancelled and interrupts it where it runs. Any thread. */
 void engine_cancel(struct engine *engine, struct request *request);
 
 /* Closes a database's actor when it has nothing to do (after delete or a change of settings);
