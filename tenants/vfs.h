@@ -8,9 +8,15 @@
  * (today: one base, written in place), so that branching adds layers without touching callers.
  *
  * Sync rule: a WAL write at offset 0 sets header-dirty; an xSync of the WAL with header-dirty, or
- * outside a commit section, or within a checkpoint, is real and clears it; all others are deferred:
- * on_commit() is called and SQLITE_OK returned. A real WAL sync calls on_synced() when it is done.
- * Within one thread a commit section is marked with vfs_commit_section(true/false).
+ * outside a commit section, or within a checkpoint (of this thread by its mark, or of any thread by
+ * its lock), is real and clears it; all others are deferred: on_commit() is called and SQLITE_OK
+ * returned. A real WAL sync, whoever makes it, calls on_sync_begin() before and on_synced() after.
+ * Within one thread a commit section is marked with vfs_commit_section(true/false). Syncs of the
+ * main file are always real.
+ *
+ * A failed sync is final: the head is poisoned, writes and syncs fail, nothing is retried. What
+ * the page cache still shows may not be on disk, so closing a poisoned head drops it from the
+ * cache, and a WAL that has content when a head is opened is synced before anybody reads it.
  *
  * On loop threads reads are tried with RWF_NOWAIT (vfs_nowait): when the page is not in the page
  * cache the read fails and vfs_would_block() says why.
@@ -40,14 +46,15 @@ struct vfs_events {
 };
 
 struct vfs_head_options {
-    const char *main_path; /* the base, or a plain SQLite file */
+    const char *main_path; /* the base, or a plain SQLite file. One in rollback mode is made a WAL
+                              database at open; one with a hot journal is refused */
     const char *wal_path;
     const char *placeholder_path; /* NULL: none */
     struct vfs_events events;
     void *context;
-    bool create;               /* make missing files (and fsync their folder) */
+    bool create; /* make missing files, the main one as an empty database, and fsync their folder */
     uint64_t temp_limit_bytes; /* temporary files of this head's connections together; then FULL */
-    const char *temp_dir;      /* where O_TMPFILE goes */
+    const char *temp_dir;      /* where O_TMPFILE goes; NULL: /tmp */
 };
 
 /* Registers the VFS (not as default). Once per process; later calls do nothing. */
@@ -74,8 +81,8 @@ void vfs_nowait(bool on);
 /* A read failed only because it would have waited for the disk. Clears the mark. */
 bool vfs_would_block(void);
 
-/* fdatasync of the WAL, for the sync pool. Thread: sync. A failure is final: the head is poisoned,
- * every later write and sync on it fails with ERR_IO. */
+/* fdatasync of the WAL, for the sync pool; calls on_sync_begin and on_synced. Thread: sync. A
+ * failure is final: the head is poisoned, every later write and sync on it fails with ERR_IO. */
 int vfs_head_sync_wal(struct vfs_head *head, struct err *ret_err) MUST_CHECK;
 /* A sync failed, here or in a lane (which saw SQLITE_IOERR): the owner fails what waits at the gate
  * as of unknown outcome, closes the head and opens it anew. */
@@ -84,7 +91,9 @@ bool vfs_head_poisoned(const struct vfs_head *head);
 uint64_t vfs_head_wal_bytes(const struct vfs_head *head); /* size of the WAL file */
 uint64_t vfs_head_main_bytes(const struct vfs_head *head);
 uint64_t vfs_head_temp_bytes(const struct vfs_head *head);
-/* Heap of the wal-index. Freed when nobody reads and the WAL is empty. */
+/* Address space of the wal-index: 32 KB for each 4,096 frames of the WAL's longest time. Memory is
+ * taken as it is touched: 4 KB until the first frame. A TRUNCATE checkpoint gives all but those 4
+ * KB back; all is freed when the last connection closes. In no account. */
 uint64_t vfs_head_shm_bytes(const struct vfs_head *head);
 
 #endif
