@@ -128,6 +128,18 @@ static int find_owner(const struct store *store, struct str tenant_name, struct 
     return 0;
 }
 
+/* A limited token must not see the others, nor take the keys from their owner. */
+static int check_unlimited(const struct store *store, struct err *ret_err)
+{
+    const struct principal *principal = store->principal;
+
+    if (principal == NULL ||
+        principal->database_glob_count + principal->branch_glob_count + principal->table_count == 0)
+        return 0;
+    return err_set(ret_err, ERR_ROLE_FORBIDS,
+        "a token that is limited to databases, branches or tables mints, lists and revokes none");
+}
+
 int store_token_list(const struct store *store, const struct list_input *input,
     struct token_list *ret_list, struct err *ret_err)
 {
@@ -140,7 +152,8 @@ int store_token_list(const struct store *store, const struct list_input *input,
 
     if (items == NULL)
         return store_finish(store, ret_err);
-    if (find_owner(store, input->tenant, &tenant, ret_err) < 0)
+    if (check_unlimited(store, ret_err) < 0 ||
+        find_owner(store, input->tenant, &tenant, ret_err) < 0)
         return -1;
     if (input->cursor.len >= PUBLIC_ID_BYTES)
         return err_set(ret_err, ERR_BAD_REQUEST, "the cursor is not one that a list has given");
@@ -180,9 +193,8 @@ static int check_rights(
         return 0;
     if ((capabilities & ~principal->capabilities) != 0)
         return err_set(ret_err, ERR_ROLE_FORBIDS, "a token cannot mint one that may more than it");
-    if (principal->database_glob_count + principal->branch_glob_count + principal->table_count > 0)
-        return err_set(ret_err, ERR_ROLE_FORBIDS,
-            "a token that is limited to databases, branches or tables mints none");
+    if (check_unlimited(store, ret_err) < 0)
+        return -1;
     if (principal->expires_wall_ms == 0)
         return 0;
     if (*expires == 0)
@@ -341,7 +353,8 @@ int store_token_revoke(const struct store *store, const struct token_revoke_inpu
     struct tenant_info tenant;
     int row;
 
-    if (find_owner(store, input->tenant, &tenant, ret_err) < 0)
+    if (check_unlimited(store, ret_err) < 0 ||
+        find_owner(store, input->tenant, &tenant, ret_err) < 0)
         return -1;
     if (store_query(store, &statement, ret_err,
             "SELECT " TOKEN_COLUMNS " FROM tokens k"

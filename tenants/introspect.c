@@ -194,6 +194,12 @@ static int read_indexes(struct work *work, struct introspect_table *table)
     return result;
 }
 
+/* The texts of views and triggers name tables behind them: not for a token with a table scope. */
+static bool is_scoped(const struct work *work)
+{
+    return work->principal != NULL && work->principal->table_count > 0;
+}
+
 static int read_triggers(struct work *work, struct introspect_table *table)
 {
     struct sqlite3_stmt *statement = query(work,
@@ -253,7 +259,7 @@ static int read_details(struct work *work, unsigned detail, struct introspect_ta
     }
     if (detail == INTROSPECT_ALL &&
         (read_foreign_keys(work, table) < 0 || read_indexes(work, table) < 0 ||
-            read_triggers(work, table) < 0))
+            (!is_scoped(work) && read_triggers(work, table) < 0)))
         return -1;
     if ((detail & INTROSPECT_COUNTS) != 0 && !is_view)
         return count_rows(work, table);
@@ -291,7 +297,8 @@ static int read_tables(struct work *work, struct list_of *list)
         table->kind = text(work, statement, 1);
         table->without_rowid = sqlite3_column_int(statement, 2) != 0;
         table->strict = sqlite3_column_int(statement, 3) != 0;
-        table->sql = text(work, statement, 4);
+        if (!is_scoped(work) || !str_is(table->kind, "view"))
+            table->sql = text(work, statement, 4);
         table->row_count = -1;
     }
     return finish(work, statement, rc == SQLITE_ROW ? SQLITE_DONE : rc);

@@ -2,7 +2,8 @@
  *
  * Each function is meant to run in a REQUEST_READ_PROCEDURE: inside one read transaction, under the
  * engine flag; results are in the arena. Reserved (_rookery_*, _persql_*, sqlite_*) and shadow
- * tables are left out; tables outside the principal's scope too. */
+ * tables are left out; for a principal with a table scope, tables outside it too, and the texts of
+ * views and triggers, which name what is behind them. */
 #ifndef TENANTS_INTROSPECT_H
 #define TENANTS_INTROSPECT_H
 
