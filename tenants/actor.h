@@ -168,6 +168,8 @@ void actor_refuse_mailbox(struct actor *actor, const struct err *err);
 void lane_unpark_locked(struct lane *lane);
 
 /* actor_open.c */
+/* Tells the usage figures how large the files are. */
+void open_note_size(const struct open_database *open);
 /* The actor is OPENING: its files are found or made, and its mailbox goes to its lanes. */
 void actor_start_open(struct actor *actor, struct database *database);
 /* Starts closing when nothing runs or waits. False: busy. */

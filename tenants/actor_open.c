@@ -10,6 +10,7 @@
 #include "tenants/base/metrics.h"
 #include "tenants/family.h"
 #include "tenants/usage.h"
+#include "tenants/usage.h"
 
 struct actor_job {
     struct task task;
@@ -80,6 +81,7 @@ static void set_settings(struct open_database *open, const struct database *data
 
     open->settings = database->settings;
     open->usage = database->usage == NULL ? NULL : usage_ref(database->usage);
+    open->usage = database->usage == NULL ? NULL : usage_ref(database->usage);
     open->is_catalogue = is_catalogue(database);
     open->max_bytes = database->settings.max_bytes != 0 ? database->settings.max_bytes
                                                         : options->max_database_bytes;
@@ -103,7 +105,7 @@ static struct open_database *open_new(struct actor *actor)
 }
 
 /* Frees what was made; the head may be NULL. */
-static void open_free(struct open_database *open)
+static void open_free(struct open_database *open) ON(actor_owner)
 {
     for (unsigned i = 0; i < open->reader_count; i++) {
         lane_disconnect(open->readers[i]);
@@ -177,6 +179,7 @@ static int open_database(struct actor *actor, const struct database *database, s
 
     set_settings(open, database);
     set_open(actor, open); /* lanes look there; nobody else uses it while OPENING */
+    actor_owner_enter();
     before = account_enter(open->account);
     if (locate(actor->engine, database, &paths, ret_err) == 0 &&
         open_head(open, &paths, ret_err) == 0)
@@ -186,7 +189,15 @@ static int open_database(struct actor *actor, const struct database *database, s
         open_free(open);
     }
     (void)account_enter(before);
+    actor_owner_leave();
     return rc;
+}
+
+void open_note_size(const struct open_database *open)
+{
+    if (open->usage != NULL)
+        usage_set_size(
+            open->usage, vfs_head_main_bytes(open->head), vfs_head_wal_bytes(open->head));
 }
 
 static void open_succeeded(struct actor_job *job)
@@ -194,6 +205,7 @@ static void open_succeeded(struct actor_job *job)
     struct actor *actor = job->actor;
     struct engine *engine = actor->engine;
 
+    open_note_size(actor->open);
     metric_add(METRIC_OPENS, 1);
     metric_gauge_add(METRIC_DATABASES_OPEN, 0, 1);
     metric_observe(METRIC_OPEN_SECONDS, clock_now_ns() - job->started_ns);
@@ -294,7 +306,7 @@ bool actor_try_close(struct actor *actor)
 }
 
 /* Everything of the WAL into the base, and the WAL emptied: the folder is whole without it. */
-static void settle(struct open_database *open)
+static void settle(struct open_database *open) ON(actor_owner)
 {
     int rc;
 
@@ -351,13 +363,16 @@ static void close_task(struct task *task)
     struct open_database *open = actor->open;
     struct account *before = account_enter(open->account);
 
+    actor_owner_enter();
     settle(open);
+    open_note_size(open);
     mutex_lock(&engine->registry_lock);
     list_remove(&open->open_link);
     engine->open_count--;
     mutex_unlock(&engine->registry_lock);
     (void)account_enter(before);
     open_free(open);
+    actor_owner_leave();
     metric_add(METRIC_CLOSES, 1);
     metric_gauge_add(METRIC_DATABASES_OPEN, 0, -1);
     closed(actor);

@@ -137,6 +137,7 @@ static enum run_result after_row(struct lane *lane, struct request *request,
 /* Steps to the end, an error, or a pause. `rows` counts over pauses. */
 static enum run_result step(struct lane *lane, struct request *request, unsigned index,
     struct statement *statement, uint64_t *rows, bool begun, unsigned flags, struct err *ret_err)
+    ON(actor_owner)
 {
     enum run_result result;
     int rc;
@@ -194,7 +195,7 @@ static enum run_result check_class(const struct lane *lane, const struct request
 /* Finds the statement, checks it, binds it. *ret_statement is given back with connection_release.
  */
 static enum run_result prepare(struct lane *lane, struct request *request, unsigned index,
-    unsigned flags, struct statement **ret_statement, struct err *ret_err)
+    unsigned flags, struct statement **ret_statement, struct err *ret_err) ON(actor_owner)
 {
     const struct statement_input *input = &request->statements[index];
     struct statement *statement = NULL;

@@ -51,7 +51,7 @@ static int bind_named(sqlite3_stmt *stmt, const struct parameter *parameter, int
     return bound;
 }
 
-static int bind_error(struct lane *lane, int rc, struct err *ret_err)
+static int bind_error(struct lane *lane, int rc, struct err *ret_err) ON(actor_owner)
 {
     if ((rc & 0xff) == SQLITE_TOOBIG)
         return err_set(ret_err, ERR_TOO_LARGE, "a parameter is larger than %llu bytes",
@@ -85,9 +85,9 @@ int execute_bind(struct lane *lane, const struct statement *statement,
         if (rc != SQLITE_OK)
             return bind_error(lane, rc, ret_err);
     }
-    if (positional + named != statement->parameter_count && (positional > 0 || named == 0)) {
+    if (positional + named != statement->parameter_count) {
         (void)err_set(ret_err, ERR_SQL,
-            "wrong number of parameters: the statement takes %u, %u were given",
+            "wrong number of parameters: the statement takes %u, the request gives %u",
             statement->parameter_count, positional + named);
         ret_err->native = SQLITE_RANGE;
         return -1;

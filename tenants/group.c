@@ -35,7 +35,7 @@ static void forget(struct request *request)
 }
 
 /* A fresh start on the shared connection: nothing of the neighbour shows. */
-static void member_begin(struct lane *lane, struct request *request, unsigned flags)
+static void member_begin(struct lane *lane, struct request *request, unsigned flags) ON(actor_owner)
 {
     request->sink_mark = request->sink == NULL ? 0 : request->sink->out.len;
     sqlite3_set_last_insert_rowid(db_of(lane), 0);
@@ -45,7 +45,7 @@ static void member_begin(struct lane *lane, struct request *request, unsigned fl
 /* One statement of a batch that is not a transaction: in a savepoint, with its own deferred keys.
  */
 static enum run_result separate_statement(
-    struct lane *lane, struct request *request, unsigned index, unsigned flags)
+    struct lane *lane, struct request *request, unsigned index, unsigned flags) ON(actor_owner)
 {
     struct err err = ERR_INIT;
     enum run_result result;
@@ -66,6 +66,7 @@ static enum run_result separate_statement(
 }
 
 static enum run_result member_statements(struct lane *lane, struct request *request, unsigned flags)
+    ON(actor_owner)
 {
     bool separate = request->mode != MODE_TRANSACTION && request->statement_count > 1;
 
@@ -84,6 +85,7 @@ static enum run_result member_statements(struct lane *lane, struct request *requ
 /* Runs a request inside the open transaction. After it either the transaction is lost, or what the
  * request may keep is released and the rest undone. */
 static enum run_result member_run(struct lane *lane, struct request *request, unsigned flags)
+    ON(actor_owner)
 {
     struct err err = ERR_INIT;
     enum run_result result;
@@ -116,6 +118,7 @@ static enum run_result member_run(struct lane *lane, struct request *request, un
 
 /* One statement, its own transaction. */
 static enum run_result single_run(struct lane *lane, struct request *request, unsigned flags)
+    ON(actor_owner)
 {
     enum run_result result;
 
@@ -128,6 +131,7 @@ static enum run_result single_run(struct lane *lane, struct request *request, un
 /* Each statement its own transaction: for statements that must run alone, and for a batch whose
  * transaction was taken back whole by one of them. */
 static enum run_result each_run(struct lane *lane, struct request *request, unsigned flags)
+    ON(actor_owner)
 {
     enum run_result result = RUN_OK;
     struct err err = ERR_INIT;
@@ -151,7 +155,7 @@ static enum run_result each_run(struct lane *lane, struct request *request, unsi
 }
 
 /* COMMIT failed: undone when SQLite says so; after an I/O error nobody knows. */
-static void commit_failed(struct lane *lane, int rc, struct err *ret_err)
+static void commit_failed(struct lane *lane, int rc, struct err *ret_err) ON(actor_owner)
 {
     (void)execute_error(lane, rc, ret_err);
     if (!lost(lane))
@@ -165,6 +169,7 @@ static void commit_failed(struct lane *lane, int rc, struct err *ret_err)
 
 /* A transaction with this request alone. */
 static enum run_result transaction_run(struct lane *lane, struct request *request, unsigned flags)
+    ON(actor_owner)
 {
     struct err err = ERR_INIT;
     enum run_result result;
@@ -192,6 +197,7 @@ static enum run_result transaction_run(struct lane *lane, struct request *reques
 
 /* One request by itself, in the way its kind asks for. */
 static enum run_result alone_run(struct lane *lane, struct request *request, unsigned flags)
+    ON(actor_owner)
 {
     bool transaction = request->kind == REQUEST_PROCEDURE || request->statement_count > 1;
     bool separable =
@@ -245,7 +251,7 @@ static void conclude(struct lane *lane, struct request *request, enum run_result
 }
 
 /* Runs requests one by one. False: parked with those that are left. */
-static bool run_each_alone(struct lane *lane, struct list *requests, unsigned flags)
+static bool run_each_alone(struct lane *lane, struct list *requests, unsigned flags) ON(actor_owner)
 {
     while (!list_empty(requests)) {
         struct request *request = LIST_FIRST(requests, struct request, link);
@@ -312,6 +318,7 @@ static void group_lost(
 
 /* Runs the members. False: the transaction is gone, and COMMIT must not come. */
 static bool group_members(struct lane *lane, struct list *requests, struct group *group)
+    ON(actor_owner)
 {
     uint64_t until = clock_now_ns() + GROUP_NS;
 
@@ -349,7 +356,7 @@ static bool group_members(struct lane *lane, struct list *requests, struct group
     return true;
 }
 
-static void group_commit(struct lane *lane, struct group *group)
+static void group_commit(struct lane *lane, struct group *group) ON(actor_owner)
 {
     struct err err = ERR_INIT;
     int rc = execute_verb(lane, VERB_COMMIT);

@@ -81,6 +81,7 @@ bool lane_checkpoint(struct lane *lane, bool wanted_now)
     rc = sqlite3_wal_checkpoint_v2(
         connection_db(lane->connection), NULL, SQLITE_CHECKPOINT_FULL, &in_log, &done);
     vfs_checkpoint_section(false);
+    open_note_size(open);
     if (rc != SQLITE_OK || in_log != done)
         return false;
     atomic_store_explicit(
@@ -102,7 +103,7 @@ void lane_reroute(struct lane *lane, struct request *request, enum request_route
 
 /* The statements of a read from `from` on. */
 static enum run_result read_statements(
-    struct lane *lane, struct request *request, unsigned from, unsigned flags)
+    struct lane *lane, struct request *request, unsigned from, unsigned flags) ON(actor_owner)
 {
     for (unsigned i = from; i < request->statement_count; i++) {
         enum run_result result = execute_statement(lane, request, i, flags);
@@ -115,6 +116,7 @@ static enum run_result read_statements(
 }
 
 static enum run_result read_start(struct lane *lane, struct request *request, unsigned flags)
+    ON(actor_owner)
 {
     enum run_result result;
 
@@ -130,7 +132,7 @@ static enum run_result read_start(struct lane *lane, struct request *request, un
     return result;
 }
 
-static void end_transaction(struct lane *lane)
+static void end_transaction(struct lane *lane) ON(actor_owner)
 {
     if (lane->in_transaction && !sqlite3_get_autocommit(connection_db(lane->connection)))
         (void)execute_verb(lane, VERB_ROLLBACK); /* it only read */
@@ -157,6 +159,7 @@ static bool pause_lane(struct lane *lane)
 
 /* Ends one read: answers it or sends it where it can run. */
 static void read_conclude(struct lane *lane, struct request *request, enum run_result result)
+    ON(actor_owner)
 {
     end_transaction(lane);
     execute_end(lane);
@@ -188,7 +191,7 @@ static void read_conclude(struct lane *lane, struct request *request, enum run_r
 }
 
 /* False: the lane is paused. */
-static bool read_run(struct lane *lane, struct request *request)
+static bool read_run(struct lane *lane, struct request *request) ON(actor_owner)
 {
     unsigned flags = RUN_READ_PATH | (lane->slow ? 0U : (unsigned)RUN_SHORT) |
                      (lane->kind == LANE_READ ? (unsigned)RUN_MAY_STREAM : 0U);
@@ -213,7 +216,7 @@ static bool read_run(struct lane *lane, struct request *request)
 }
 
 /* A paused read goes on after engine_resume(). False: paused again. */
-static bool read_continue(struct lane *lane)
+static bool read_continue(struct lane *lane) ON(actor_owner)
 {
     struct request *request = lane->cursor_request;
     unsigned flags = RUN_READ_PATH | RUN_MAY_STREAM;
@@ -238,7 +241,7 @@ static bool read_continue(struct lane *lane)
 }
 
 /* Reads from the shared queue, until the turn is over. False: the lane is no longer ours. */
-static bool reads_turn(struct lane *lane)
+static bool reads_turn(struct lane *lane) ON(actor_owner)
 {
     uint64_t until = clock_now_ns() + ACTOR_TURN_NS;
 
@@ -285,7 +288,7 @@ static void refuse_late(struct lane *lane)
 }
 
 /* Over the hard bound of the WAL: what pins it is ended, and writes wait outside until it is. */
-static bool wal_is_full(struct lane *lane)
+static bool wal_is_full(struct lane *lane) ON(actor_owner)
 {
     struct open_database *open = lane->actor->open;
     uint64_t pages = atomic_load_explicit(&open->wal_pages, memory_order_relaxed);
@@ -309,7 +312,7 @@ static bool wal_is_full(struct lane *lane)
     return true;
 }
 
-static bool write_turn(struct lane *lane)
+static bool write_turn(struct lane *lane) ON(actor_owner)
 {
     struct open_database *open = lane->actor->open;
     struct list group;
@@ -350,7 +353,7 @@ static void refuse_all(struct lane *lane, const struct err *err)
 }
 
 /* An idle read lane goes, unless it is needed again. True: it is gone. */
-static bool retire(struct lane *lane)
+static bool retire(struct lane *lane) ON(actor_owner)
 {
     struct actor *actor = lane->actor;
     struct open_database *open = actor->open;
@@ -387,6 +390,7 @@ void lane_run(struct task *task)
     lane->paused_request = NULL;
     retires = lane->retire;
     mutex_unlock(&actor->lock);
+    actor_owner_enter();
     before = account_enter(actor->open->account);
     (void)vfs_enter(actor->open->head); /* temporary files are this database's */
     if (retires)
@@ -403,6 +407,7 @@ void lane_run(struct task *task)
         ours = reads_turn(lane);
     (void)vfs_enter(NULL);
     (void)account_enter(before);
+    actor_owner_leave();
     if (ours)
         lane_finish_turn(lane);
 }

@@ -59,6 +59,7 @@ bool engine_try_here(struct engine *engine, struct database *database, struct re
     request->err = ERR_INIT;
     request->total = (struct statement_stats){.rows_read = 0};
     request->sink_mark = request->sink->out.len;
+    actor_owner_enter();
     before = account_enter(actor->open->account);
     vfs_nowait(true);
     execute_begin(lane, request, RUN_ON_LOOP | RUN_READ_PATH);
@@ -66,6 +67,7 @@ bool engine_try_here(struct engine *engine, struct database *database, struct re
     execute_end(lane);
     vfs_nowait(false);
     (void)account_enter(before);
+    actor_owner_leave();
     if (result == RUN_OK || result == RUN_FAILED) {
         metric_add_cell(METRIC_LOOP_READS, OUTCOME_DONE, 1);
         request->actor = actor_ref(actor);

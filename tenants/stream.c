@@ -119,7 +119,7 @@ static bool in_transaction(const struct lane *lane)
     return lane->connection != NULL && !sqlite3_get_autocommit(connection_db(lane->connection));
 }
 
-static void roll_back(struct lane *lane)
+static void roll_back(struct lane *lane) ON(actor_owner)
 {
     if (in_transaction(lane))
         (void)execute_verb(lane, VERB_ROLLBACK);
@@ -134,6 +134,7 @@ static void refuse_expired(struct lane *lane, struct request *request)
 
 /* A request's statements from where it stands. */
 static enum run_result run_statements(struct lane *lane, struct request *request, unsigned flags)
+    ON(actor_owner)
 {
     for (; request->next_index < request->statement_count; request->next_index++) {
         enum run_result result;
@@ -149,6 +150,7 @@ static enum run_result run_statements(struct lane *lane, struct request *request
 
 /* All or nothing inside a stream: a transaction of its own, or a savepoint in the open one. */
 static enum run_result run_transaction(struct lane *lane, struct request *request, unsigned flags)
+    ON(actor_owner)
 {
     bool outer = !in_transaction(lane);
     size_t mark = request->sink->out.len;
@@ -194,7 +196,7 @@ static void note_state(struct lane *lane)
 }
 
 /* False: parked, and the request is back in the inbox. */
-static bool run_request(struct lane *lane, struct request *request)
+static bool run_request(struct lane *lane, struct request *request) ON(actor_owner)
 {
     unsigned flags = RUN_IN_STREAM;
     uint64_t unlocks = atomic_load(&lane->actor->open->unlocks);
@@ -228,7 +230,7 @@ static bool run_request(struct lane *lane, struct request *request)
     return true;
 }
 
-static void close_lane(struct lane *lane)
+static void close_lane(struct lane *lane) ON(actor_owner)
 {
     struct request *request;
 

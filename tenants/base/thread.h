@@ -40,6 +40,14 @@ static inline void loop_thread_enter(void) ENTERS(loop_thread);
 static inline void loop_thread_leave(void) LEAVES(loop_thread);
 static inline void worker_thread_enter(void) ENTERS(worker_thread);
 static inline void worker_thread_leave(void) LEAVES(worker_thread);
+static inline void actor_owner_enter(void) ENTERS(actor_owner);
+static inline void actor_owner_leave(void) LEAVES(actor_owner);
+static inline void actor_owner_enter(void)
+{
+}
+static inline void actor_owner_leave(void)
+{
+}
 static inline void loop_thread_enter(void)
 {
 }
