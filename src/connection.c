@@ -223,10 +223,6 @@ static size_t open_body(struct connection *connection, struct turn *turn, struct
     }
     turn->body_left = length;
     turn->body.limit_bytes = 0;
-    if (!head->chunked && buf_reserve(&turn->body, (size_t)MIN(length, LOOP_READ_BYTES)) < 0) {
-        refuse(connection, 503, "out of memory");
-        return 0;
-    }
     connection_set_state(connection, CONNECTION_BODY);
     if (head->expects_continue && rest.len == 0)
         buf_literal(&connection->loop->scratch, "HTTP/1.1 100 Continue\r\n\r\n");
@@ -271,11 +267,26 @@ static size_t take_head(struct connection *connection, const char *bytes, size_t
            open_body(connection, turn, str_make(bytes + turn->head.len, len - turn->head.len));
 }
 
+/* Counts `more` bytes of body against the total of all connections. -1: refused. */
+static int charge(struct connection *connection, uint64_t more)
+{
+    struct server *server = connection->loop->server;
+    uint64_t before = atomic_fetch_add(&server->body_bytes, more);
+
+    connection->turn->body_charged += more;
+    if (before + more <= connection->loop->limits.max_body_total)
+        return 0;
+    refuse_turn(connection, ERR_UNAVAILABLE, "too many large requests at once; try again");
+    return -1;
+}
+
 static size_t take_length_body(struct connection *connection, const char *bytes, size_t len)
 {
     struct turn *turn = connection->turn;
     size_t taken = (size_t)MIN((uint64_t)len, turn->body_left);
 
+    if (charge(connection, taken) < 0)
+        return len;
     buf_append(&turn->body, bytes, taken);
     turn->body_left -= taken;
     if (turn->body.failed)
@@ -305,6 +316,8 @@ static size_t take_chunked_body(struct connection *connection, const char *bytes
         refuse_turn(connection, ERR_TOO_LARGE, "the request's body is too large");
         return len;
     }
+    if (charge(connection, part.len) < 0)
+        return len;
     buf_str(&turn->body, part);
     if (turn->body.failed)
         refuse(connection, 503, "out of memory");

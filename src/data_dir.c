@@ -1,5 +1,6 @@
 #include "src/data_dir.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -21,6 +22,27 @@ static int refuse(struct err *err, const char *what, const char *path, int errno
     return err_set_errno(err, code, errno_value, "%s %s", what, path);
 }
 
+/* A folder of ours, or an empty one, may be made private; somebody else's (--data /tmp) not. */
+static bool is_ours(const char *path)
+{
+    DIR *folder = opendir(path);
+    struct dirent *entry;
+    bool empty = true;
+    bool ours = false;
+
+    if (folder == NULL)
+        return false;
+    while ((entry = readdir(folder)) != NULL) {
+        if (strcmp(entry->d_name, "lock") == 0)
+            ours = true;
+        else if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+                 strcmp(entry->d_name, "lost+found") != 0)
+            empty = false;
+    }
+    (void)closedir(folder);
+    return ours || empty;
+}
+
 static int make_folder(const char *path, struct err *ret_err)
 {
     struct stat info;
@@ -33,6 +55,9 @@ static int make_folder(const char *path, struct err *ret_err)
         return refuse(ret_err, "cannot use the data folder", path, errno);
     if (!S_ISDIR(info.st_mode))
         return err_set(ret_err, ERR_IO, "the data folder %s is not a folder", path);
+    if (!is_ours(path) && access(path, R_OK | X_OK) == 0)
+        return err_set(ret_err, ERR_IO,
+            "%s is not empty and is no data folder of rookeryd; name another with --data", path);
     if (info.st_uid == geteuid() && (info.st_mode & 077) != 0 && chmod(path, 0700) < 0)
         return refuse(ret_err, "cannot make the data folder private:", path, errno);
     return 0;

@@ -4,7 +4,8 @@
 
 #include "tenants/base/err.h"
 
-/* Makes `path` (mode 0700, its parent must exist) if it is not there, takes data/lock with flock
+/* Makes `path` (mode 0700, its parent must exist) if it is not there; a folder that holds other
+ * things is refused, since all in it would become ours. Takes data/lock with flock
  * and writes our pid into it. *ret_fd holds the lock until it is closed or the process ends.
  * Errors: ERR_BUSY another server has it; ERR_FORBIDDEN no permission; ERR_QUOTA_EXCEEDED no space;
  * ERR_IO. Main thread. */

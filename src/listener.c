@@ -231,28 +231,49 @@ static int open_unix(struct server *server, const union address *address)
     return 0;
 }
 
+static int parse(const char *text, union address *ret_address, struct err *ret_err)
+{
+    size_t len;
+
+    memset(ret_address, 0, sizeof(*ret_address));
+    if (strncmp(text, "unix:", 5) != 0)
+        return parse_tcp(text, ret_address) == 0
+                   ? 0
+                   : err_set(ret_err, ERR_BAD_REQUEST,
+                         "listen '%s' must be 1.2.3.4:PORT, [::1]:PORT or unix:/path", text);
+    len = strlen(text + 5);
+    if (len == 0 || len >= sizeof(ret_address->unix_path.sun_path))
+        return err_set(
+            ret_err, ERR_BAD_REQUEST, "listen '%s': a socket's path has 1 to 107 bytes", text);
+    ret_address->unix_path.sun_family = AF_UNIX;
+    memcpy(ret_address->unix_path.sun_path, text + 5, len);
+    return 0;
+}
+
+int listener_check(const struct options *options, struct err *ret_err)
+{
+    union address where;
+
+    for (unsigned i = 0; i < options->listen.count; i++) {
+        if (parse(options->listen.items[i], &where, ret_err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 int listener_open(struct server *server, const char *address,
     char ret_bound[LISTENER_ADDRESS_BYTES], struct err *ret_err)
 {
     union address where;
 
-    memset(&where, 0, sizeof(where));
-    if (strncmp(address, "unix:", 5) == 0) {
-        size_t len = strlen(address + 5);
-
-        if (len == 0 || len >= sizeof(where.unix_path.sun_path))
-            return err_set(ret_err, ERR_BAD_REQUEST,
-                "listen '%s': a socket's path has 1 to 107 bytes", address);
-        where.unix_path.sun_family = AF_UNIX;
-        memcpy(where.unix_path.sun_path, address + 5, len);
+    if (parse(address, &where, ret_err) < 0)
+        return -1;
+    if (where.any.sa_family == AF_UNIX) {
         if (open_unix(server, &where) < 0)
             return refuse(ret_err, address, errno);
         (void)snprintf(ret_bound, LISTENER_ADDRESS_BYTES, "%s", address);
         return 0;
     }
-    if (parse_tcp(address, &where) != 0)
-        return err_set(ret_err, ERR_BAD_REQUEST,
-            "listen '%s' must be 1.2.3.4:PORT, [::1]:PORT or unix:/path", address);
     if (open_tcp(server, &where) < 0)
         return refuse(ret_err, address, errno);
     describe(&where, ret_bound);

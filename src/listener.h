@@ -11,6 +11,8 @@
 #define LISTENER_BACKLOG 1024
 #define LISTENER_ADDRESS_BYTES 128
 
+/* Are all addresses of the settings well formed? Touches nothing. */
+int listener_check(const struct options *options, struct err *ret_err) MUST_CHECK;
 /* Opens `address` (1.2.3.4:PORT, [::1]:PORT, unix:/path) on every loop. ret_bound says what was
  * bound, with the port that port 0 became. Main thread.
  * Errors: ERR_BAD_REQUEST not an address; ERR_CONFLICT in use; ERR_FORBIDDEN no permission;

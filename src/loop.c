@@ -61,12 +61,26 @@ struct str loop_date(struct loop *loop)
     return str_make(loop->date, HTTP_DATE_BYTES - 1);
 }
 
+/* Of the turns that were not needed since the last tick, half goes. */
+static void trim_turns(struct loop *loop)
+{
+    for (unsigned i = loop->spare_turn_low / 2; i > 0; i--) {
+        struct turn *turn = LIST_ENTRY(loop->spare_turns.prev, struct turn, link);
+
+        list_remove(&turn->link);
+        loop->spare_turn_count--;
+        turn_free(turn);
+    }
+    loop->spare_turn_low = loop->spare_turn_count;
+}
+
 static void on_tick(uv_timer_t *handle)
 {
     struct loop *loop = handle->data;
     uint64_t now = uv_now(&loop->uv);
 
     loop_thread_enter();
+    trim_turns(loop);
     for (int w = 0; w < WAIT_COUNT; w++) {
         struct list *list = &loop->waiting[w];
 
@@ -104,6 +118,7 @@ void loop_limits_from(const struct options *options, struct loop_limits *ret_lim
             .target_bytes = options->max_target_bytes,
             .headers = options->max_headers},
         .max_body_bytes = options->surface.max_body_bytes,
+        .max_body_total = options->max_body_total,
         .timeout_ms = {[WAIT_IDLE] = options->idle_timeout_ms,
             [WAIT_HEAD] = options->header_timeout_ms,
             [WAIT_BODY] = options->body_timeout_ms,

@@ -41,6 +41,7 @@ enum wait {
 struct loop_limits {
     struct http_head_limits head;
     uint64_t max_body_bytes;
+    uint64_t max_body_total;
     uint64_t timeout_ms[WAIT_COUNT];
     uint64_t slow_request_ns;
     bool metrics_public;
@@ -72,8 +73,9 @@ struct loop {
     struct list waiting[WAIT_COUNT]; /* struct connection, oldest first */
     struct list spare_turns;
     unsigned spare_turn_count;
-    unsigned turn_count; /* in flight */
-    struct buf scratch;  /* answers of the connection being served */
+    unsigned spare_turn_low; /* fewest since the last tick: more were never needed */
+    unsigned turn_count;     /* in flight */
+    struct buf scratch;      /* answers of the connection being served */
     bool draining;
     bool stopping;
 

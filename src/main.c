@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "src/config.h"
+#include "src/listener.h"
 #include "src/process_routes.h"
 
 struct command_line {
@@ -70,7 +71,7 @@ static int check(struct options *options)
     struct policy policy;
     struct err err = ERR_INIT;
 
-    if (policy_init(&policy, options, &err) < 0)
+    if (policy_init(&policy, options, &err) < 0 || listener_check(options, &err) < 0)
         return complain(&err);
     (void)puts("rookeryd: the settings are good");
     return EXIT_OK;

@@ -111,6 +111,8 @@ const struct option_row option_rows[] = {
 
     {"max-body", OPTION_SIZE, AT(surface.max_body_bytes), "8m", KIB, GIB, NULL, FIXED, "HTTP",
         "bytes of a request's body (413)"},
+    {"max-body-total", OPTION_SIZE, AT(max_body_total), "512m", MIB, 64 * TIB, NULL, LIVE, "HTTP",
+        "bytes of all bodies held at once; over it, requests are answered 503"},
     {"max-request-memory", OPTION_SIZE, AT(surface.max_request_memory_bytes), "64m", MIB, 16 * GIB,
         NULL, FIXED, "HTTP", "memory one request may take while it is decoded"},
     {"max-header", OPTION_SIZE, AT(max_head_bytes), "16k", 512, MIB, NULL, FIXED, "HTTP",
@@ -479,6 +481,9 @@ int options_settle(struct options *options, struct err *ret_err)
     if (options->surface.max_request_memory_bytes < 2 * options->surface.max_body_bytes)
         return contradiction(options, "max-request-memory", "max-body",
             "decoding needs at least twice the body", ret_err);
+    if (options->max_body_total < options->surface.max_body_bytes)
+        return contradiction(
+            options, "max-body-total", "max-body", "one body must fit in", ret_err);
     if (engine->memory_per_database > engine->max_cache_bytes)
         return contradiction(options, "memory-per-database", "max-cache",
             "one database may not take more than all together", ret_err);

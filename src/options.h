@@ -32,6 +32,7 @@ struct options {
     unsigned loops;
 
     uint64_t max_head_bytes;
+    uint64_t max_body_total;
     uint64_t max_target_bytes;
     unsigned max_headers;
     unsigned max_connections;

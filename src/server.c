@@ -39,6 +39,19 @@ static void raise_limits(void)
     (void)signal(SIGPIPE, SIG_IGN);
 }
 
+/* An open database takes about four descriptors, a connection one. */
+static void check_descriptors(const struct options *options)
+{
+    struct rlimit files;
+    uint64_t wanted = 64 + options->max_connections + 4ULL * options->engine.max_open;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < wanted)
+        log_info("server.few_descriptors",
+            "limit=%llu wanted=%llu fix=\"raise ulimit -n, or lower --max-open and "
+            "--max-connections\"",
+            (unsigned long long)files.rlim_cur, (unsigned long long)wanted);
+}
+
 /* SIGHUP opens the file anew: whoever rotates has moved the old one away. */
 static int open_log(struct server *server, struct err *ret_err)
 {
@@ -337,7 +350,8 @@ static int start(struct server *server, char *ret_listen, size_t size)
 {
     struct err err = ERR_INIT;
 
-    if (policy_init(&server->policy, server->options, &err) < 0)
+    if (policy_init(&server->policy, server->options, &err) < 0 ||
+        listener_check(server->options, &err) < 0)
         return complain(&err, EXIT_CONFIG);
     if (open_log(server, &err) < 0)
         return complain(&err, EXIT_CONFIG);
@@ -391,6 +405,7 @@ int server_run(struct options *options,
     if (code == EXIT_OK) {
         for (unsigned i = 0; i < server->loop_count; i++)
             loop_start(server->loops[i]);
+        check_descriptors(options);
         announce(server, listen);
         run(server, reload, reload_argument);
     }

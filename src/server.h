@@ -45,7 +45,8 @@ struct server {
     int64_t started_wall_ms;
     atomic_bool ready;
     atomic_bool draining;
-    atomic_uint turns; /* requests in flight on all loops */
+    atomic_uint turns;           /* requests in flight on all loops */
+    _Atomic uint64_t body_bytes; /* of bodies that came in pieces, of all of them */
 };
 
 /* Runs until told to stop. Signals SIGTERM, SIGINT, SIGHUP must be blocked in the calling thread.

@@ -52,6 +52,7 @@ struct turn *turn_take(struct loop *loop, struct connection *connection)
         turn = LIST_FIRST(&loop->spare_turns, struct turn, link);
         list_remove(&turn->link);
         loop->spare_turn_count--;
+        loop->spare_turn_low = MIN(loop->spare_turn_low, loop->spare_turn_count);
     }
     turn->connection = connection;
     turn->x.owner = connection;
@@ -64,6 +65,10 @@ void turn_recycle(struct turn *turn)
     struct loop *loop = turn->loop;
 
     loop->turn_count--;
+    if (turn->body_charged > 0) {
+        (void)atomic_fetch_sub(&loop->server->body_bytes, turn->body_charged);
+        turn->body_charged = 0;
+    }
     if (turn->begun)
         (void)atomic_fetch_sub_explicit(&loop->server->turns, 1, memory_order_relaxed);
     if (loop->spare_turn_count >= LOOP_SPARE_TURNS) {

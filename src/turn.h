@@ -33,6 +33,7 @@ struct turn {
     struct buf head_bytes; /* owned: the head, and a body that came with it */
     struct buf body;       /* owned: a body that came in pieces */
     uint64_t body_left;    /* of Content-Length */
+    uint64_t body_charged; /* its part of server->body_bytes */
     struct http_chunked chunked;
     struct str allow_origin;
     char request_id[TURN_ID_BYTES];
