@@ -5,20 +5,23 @@ import threading
 
 from api import Admin, Api, Closed, Connection, Database
 
-SLOW = "WITH RECURSIVE c(n) AS (VALUES(1) UNION ALL SELECT n+1 FROM c WHERE n<3000000) SELECT count(*) FROM c"
+def count_to(rows):
+    return f"WITH RECURSIVE c(n) AS (VALUES(1) UNION ALL SELECT n+1 FROM c WHERE n<{rows}) SELECT count(*) FROM c"
 
 
 def test_a_running_request_is_answered(start_server):
     server = start_server()
     database = Admin(server).tenant().database()
-    answers = []
-    thread = threading.Thread(target=lambda: answers.append(database.query(SLOW)))
-    thread.start()
-    while not is_running_another(server):
-        assert thread.is_alive(), answers
+    rows, thread, answers = 500_000, None, []
+    while thread is None or not thread.is_alive():
+        rows, answers = rows * 2, []  # until it takes long enough to be seen
+        thread = threading.Thread(target=lambda: answers.append(database.query(count_to(rows))))
+        thread.start()
+        while thread.is_alive() and not is_running_another(server):
+            pass
     server.stop()
     thread.join()
-    assert answers[0].ok()["rows"] == [[3000000]]
+    assert answers[0].ok()["rows"] == [[rows]]
 
 
 def is_running_another(server):
