@@ -18,14 +18,19 @@ def reason_of(case, mark):
     return first_line(text)
 
 
+def program_of(name):
+    """meson's "rookery.rookery:crash+long / powercut-long", or without its suites: the last word."""
+    return name.split(" / ")[-1].split(":")[-1].split(".")[-1].strip()
+
+
 def from_junit(path):
     """(stage, name, outcome, reason) of each test case."""
     stage = path.stem
     for suite in ElementTree.parse(path).getroot().iter("testsuite"):
-        name_of_suite = suite.get("name", "").removeprefix("rookery.")
         for case in suite.findall("testcase"):
-            if case.get("classname", "").startswith("rookery."):  # meson: "12 - what it says"
-                name = f"{name_of_suite}: {case.get('name')}"
+            if "rookery" in case.get("classname", ""):  # meson: "12 - what it says", or the program
+                program, point = program_of(suite.get("name", "")), case.get("name", "")
+                name = f"{program}: {point}" if " - " in point else f"{program_of(point)}:"
             else:  # pytest
                 name = f"{case.get('classname')}::{case.get('name')}"
             outcome, reason = "passed", ""
@@ -42,7 +47,7 @@ def from_meson(path, rows):
     failed = {name.split(":")[0] for _, name, outcome, _ in rows if outcome == "failed"}
     for line in path.read_text().splitlines():
         test = json.loads(line)
-        name = test["name"].split(" / ")[-1].split(":")[-1].strip()
+        name = program_of(test["name"])
         if test["result"] not in ("OK", "SKIP", "EXPECTEDFAIL") and name not in failed:
             yield path.stem, f"{name}: the program itself", "failed", \
                 f"{test['result']}, status {test.get('returncode')}: {first_line(test.get('stderr'))}"

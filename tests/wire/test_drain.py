@@ -5,20 +5,23 @@ import threading
 
 from api import Admin, Api, Closed, Connection, Database
 
-SLOW = "WITH RECURSIVE c(n) AS (VALUES(1) UNION ALL SELECT n+1 FROM c WHERE n<3000000) SELECT count(*) FROM c"
+def count_to(rows):
+    return f"WITH RECURSIVE c(n) AS (VALUES(1) UNION ALL SELECT n+1 FROM c WHERE n<{rows}) SELECT count(*) FROM c"
 
 
 def test_a_running_request_is_answered(start_server):
     server = start_server()
     database = Admin(server).tenant().database()
-    answers = []
-    thread = threading.Thread(target=lambda: answers.append(database.query(SLOW)))
-    thread.start()
-    while not is_running_another(server):
-        assert thread.is_alive(), answers
+    rows, thread, answers = 500_000, None, []
+    while thread is None or not thread.is_alive():
+        rows, answers = rows * 2, []  # until it takes long enough to be seen
+        thread = threading.Thread(target=lambda: answers.append(database.query(count_to(rows))))
+        thread.start()
+        while thread.is_alive() and not is_running_another(server):
+            pass
     server.stop()
     thread.join()
-    assert answers[0].ok()["rows"] == [[3000000]]
+    assert answers[0].ok()["rows"] == [[rows]]
 
 
 def is_running_another(server):
@@ -89,3 +92,37 @@ def test_a_clean_stop_leaves_no_wal(start_server):
     server.stop()
     left = [path for path in server.data.rglob("*-wal") if path.stat().st_size > 0]
     assert not left, left
+
+
+def test_new_work_is_refused_while_old_work_ends(start_server):
+    server = start_server("--drain-timeout", "60s", "--statement-time", "2s")
+    database, answers = Admin(server).tenant().database(), []
+    long = threading.Thread(target=lambda: answers.append(database.query(count_to(2_000_000_000))))
+    waiting = Connection(server)
+    waiting.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").receive()
+    long.start()
+    while not is_running_another(server):
+        assert long.is_alive()
+    server.process.send_signal(signal.SIGTERM)
+    while not server.events("server.draining"):
+        assert server.running, server.log_tail()
+    refused(waiting)
+    try:
+        refused(Connection(server))
+    except ConnectionRefusedError:
+        pass
+    long.join()
+    answers[0].refused(400, "budget_exceeded")
+    assert server.process.wait(60) == 0
+    server.process = None
+
+
+def refused(connection):
+    """503 with the time to come back, or closed without a word; nothing else."""
+    with connection:
+        try:
+            connection.send(b"GET /v1/me HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x_y\r\n\r\n")
+            response = connection.receive()
+        except (Closed, BrokenPipeError, ConnectionResetError):
+            return
+        assert response.status == 503 and int(response.header("Retry-After")) >= 1, response

@@ -6,6 +6,7 @@ import time
 
 import pytest
 from api import Admin, Connection
+from server import PATIENCE
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n"
 
@@ -58,9 +59,10 @@ def test_a_running_statement_is_not_idle(impatient):
     """A query may take longer than the idle timeout."""
     admin = Admin(impatient)
     database = admin.tenant().database()
-    sql = "WITH RECURSIVE c(n) AS (VALUES(1) UNION ALL SELECT n+1 FROM c WHERE n<4000000) SELECT count(*) FROM c"
+    rows = 6_000_000 // PATIENCE ** 2
+    sql = f"WITH RECURSIVE c(n) AS (VALUES(1) UNION ALL SELECT n+1 FROM c WHERE n<{rows}) SELECT count(*) FROM c"
     answers = [database.query(sql) for _ in range(2)]
-    assert [answer.ok()["rows"] for answer in answers] == [[[4000000]]] * 2
+    assert [answer.ok()["rows"] for answer in answers] == [[[rows]]] * 2
 
 
 def test_connections_per_address_are_capped(start_server):
