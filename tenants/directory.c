@@ -347,6 +347,27 @@ void directory_loaded(struct directory *directory, struct directory_load *load)
     }
 }
 
+static bool table_is_sound(const struct table *table)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < table->capacity; i++) {
+        const struct entry *entry = &table->entries[i];
+
+        if (entry->value == NULL)
+            continue;
+        if (find(table, entry->hash, str_make(entry->key, entry->key_len)) != entry)
+            return false;
+        count++;
+    }
+    return count == table->count && count <= table->bound && count * 2 <= table->capacity;
+}
+
+bool directory_is_sound(struct directory *directory)
+{
+    return table_is_sound(&directory->tokens) && table_is_sound(&directory->databases);
+}
+
 void directory_figures(struct directory *directory, struct directory_figures *ret_figures)
 {
     *ret_figures = (struct directory_figures){

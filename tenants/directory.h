@@ -70,6 +70,8 @@ struct directory_figures {
     uint64_t misses;
     uint64_t evicted;
 };
+/* Tests: the invariants at the top of directory.c hold. Cost: looks at every entry. */
+bool directory_is_sound(struct directory *directory);
 void directory_figures(struct directory *directory, struct directory_figures *ret_figures);
 
 #endif

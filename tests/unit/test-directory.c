@@ -282,6 +282,8 @@ static void test_model(void)
         } else {
             (void)cache_database(directory, S("model"), str_from(slug));
         }
+        if (round % 50 == 0)
+            wrong += !directory_is_sound(directory);
     }
     ok(wrong == 0 && hits > 1000, "20,000 look-ups among renames: %u hits, none wrong", hits);
     directory_free(directory);
