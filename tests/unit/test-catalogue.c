@@ -566,6 +566,12 @@ static void test_minting_rights(void)
                 made.call.err.code),
         ERR_NONE, "an owner mints for its tenant");
     ok(OUT(struct token_minted)->info.created_by.ptr != NULL, "which is written down");
+    is_code(make_database("acme", "by-owner"), ERR_NONE, "it makes a database");
+    id = OUT(struct database_list)->items[0].created_by;
+    is_code(DO(database_get, struct database_input, .tenant = S("acme"), .database = S("by-owner")),
+        ERR_NONE, "of which is known");
+    ok(str_starts_with(id, "tok_") && str_equal(OUT(struct database_info)->created_by, id),
+        "who made it");
     is_code((mint(&(struct token_mint_input){.tenant = S("other")}), made.call.err.code),
         ERR_NAMESPACE_MISMATCH, "not for another");
     is_code((mint(&(struct token_mint_input){.role = S("operator")}), made.call.err.code),
