@@ -179,9 +179,24 @@ struct creation {
     const struct store *store;
     const struct tenant_info *tenant;
     const struct database_create_input *input;
-    struct sqlite3_stmt *insert; /* owned */
+    struct sqlite3_stmt *insert; /* borrowed */
+    struct str created_by;
     uint64_t made;
 };
+
+/* The public id of the token that asks; ptr NULL for the process. */
+static int asker_id(const struct store *store, struct str *ret_id, struct err *ret_err)
+{
+    STORE_STATEMENT statement = NULL;
+    int row;
+
+    if (store_query(store, &statement, ret_err, "SELECT public_id FROM tokens WHERE id = ?1", "i",
+            store_asker(store)) < 0)
+        return -1;
+    row = store_step(store, statement, ret_err);
+    *ret_id = row > 0 ? store_text(store, statement, 0) : str_make(NULL, 0);
+    return row < 0 ? -1 : 0;
+}
 
 /* Inserts one row. 1 made, 0 the slug is taken, -1. */
 static int insert_row(struct creation *creation, const struct database_create_item *item,
@@ -201,6 +216,7 @@ static int insert_row(struct creation *creation, const struct database_create_it
         .name = arena_str(store->arena, item->name.len == 0 ? slug : item->name),
         .tenant_slug = creation->tenant->slug,
         .status = "active",
+        .created_by = creation->created_by,
         .is_reserved = true,
         .created_wall_ms = store->now_wall_ms,
         .updated_wall_ms = store->now_wall_ms,
@@ -277,7 +293,10 @@ int store_database_create(const struct store *store, const struct database_creat
             " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10) ON CONFLICT DO NOTHING",
             "") < 0)
         return -1;
-    creation = (struct creation){store, &tenant, input, insert, 0};
+    creation =
+        (struct creation){.store = store, .tenant = &tenant, .input = input, .insert = insert};
+    if (asker_id(store, &creation.created_by, ret_err) < 0)
+        return -1;
     for (size_t i = 0; i < input->count; i++) {
         if (create_one(&creation, &input->items[i], &items[i], ret_err) < 0)
             return -1;

@@ -11,6 +11,8 @@
 
 #define DELETE_GRACE_MS (24LL * 3600 * 1000)
 #define MAX_TOKENS 10000
+#define OWN_MAX_BYTES (1ULL << 40)
+#define OWN_MEMORY_BYTES (256ULL << 20)
 
 void catalogue_options_defaults(struct catalogue_options *options)
 {
@@ -192,6 +194,9 @@ static struct database *own_database(void)
     database.tenant_slug = STR_LITERAL("");
     database.state = DATABASE_LIVE;
     settings_defaults(SETTING_DATABASE, &database.settings);
+    /* What tenants' databases may be has nothing to do with it. */
+    database.settings.max_bytes = OWN_MAX_BYTES;
+    database.settings.memory_bytes = OWN_MEMORY_BYTES;
     return database_new(&database);
 }
 

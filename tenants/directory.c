@@ -13,11 +13,13 @@
 #include "tenants/base/check.h"
 #include "tenants/base/clock.h"
 #include "tenants/base/hash.h"
+#include "tenants/base/list.h"
 #include "tenants/base/mem.h"
 #include "tenants/token.h"
 
 #define KEY_MAX (SLUG_TENANT_MAX + 1 + SLUG_SEGMENT_MAX)
 #define SLOTS_MIN 32
+#define UNDER_WAY_SLOTS 256 /* a power of two */
 
 struct entry {
     uint64_t hash;
@@ -44,6 +46,7 @@ struct directory {
     struct catalogue *catalogue;
     struct table tokens;
     struct table databases;
+    struct list under_way[UNDER_WAY_SLOTS]; /* directory_load.link, by hash */
     uint64_t hits;
     uint64_t misses;
     uint64_t evicted;
@@ -226,6 +229,8 @@ struct directory *directory_new_bounded(
     struct directory *directory = mem_zalloc(sizeof(*directory));
 
     directory->catalogue = catalogue;
+    for (size_t i = 0; i < UNDER_WAY_SLOTS; i++)
+        list_init(&directory->under_way[i]);
     table_init(&directory->tokens, tokens_max, release_principal, true);
     table_init(&directory->databases, databases_max, release_database, false);
     return directory;
@@ -271,7 +276,14 @@ struct database *directory_database(
     return key.len == 0 ? NULL : table_get(directory, &directory->databases, key);
 }
 
-/* ---- loads ---- */
+/* ---- loads ----
+ *
+ * The first load of a name is its leader; others of the same name and principal follow it. The
+ * lists are the loop's alone: a load is linked when it begins and unlinked in directory_loaded(). A
+ * leader answers its followers with its own result when that is still current; when it failed in a
+ * way that may have changed since (the name was unknown), its first follower looks again, and leads
+ * the rest.
+ */
 
 static void on_loaded(struct catalogue_call *call)
 {
@@ -287,23 +299,21 @@ static void on_loaded(struct catalogue_call *call)
     call->done(call);
 }
 
-static void begin_load(struct directory *directory, struct directory_load *load)
-{
-    load->principal = NULL;
-    load->database = NULL;
-    /* Before the read: what changes from here on outdates it. */
-    load->generation = catalogue_generation(directory->catalogue);
-    load->done = load->call.done;
-    load->call.catalogue = directory->catalogue;
-    load->call.done = on_loaded;
-}
-
-void directory_load_token(struct directory *directory, struct directory_load *load)
+/* The catalogue is asked; on_loaded() comes back. */
+static void ask(struct directory *directory, struct directory_load *load)
 {
     struct str prefix;
     struct str tail;
 
-    begin_load(directory, load);
+    /* Before the read: what changes from here on outdates it. */
+    load->generation = catalogue_generation(directory->catalogue);
+    load->call.done = on_loaded;
+    if (load->token.len == 0) {
+        load->database_lookup = (struct database_lookup_input){
+            .tenant = load->tenant_slug, .segment = load->database_slug};
+        catalogue_database_lookup(&load->call, &load->database_lookup);
+        return;
+    }
     load->call.err = ERR_INIT;
     if (token_parse(load->token, &prefix, &tail, &load->call.err) < 0) {
         on_loaded(&load->call);
@@ -313,16 +323,104 @@ void directory_load_token(struct directory *directory, struct directory_load *lo
     catalogue_token_lookup(&load->call, &load->token_lookup);
 }
 
+static bool same_name(const struct directory_load *one, const struct directory_load *other)
+{
+    return one->hash == other->hash && one->call.principal == other->call.principal &&
+           one->token.len == other->token.len &&
+           token_equal(one->token.ptr, other->token.ptr, one->token.len) &&
+           str_equal(one->tenant_slug, other->tenant_slug) &&
+           str_equal(one->database_slug, other->database_slug);
+}
+
+static void begin_load(struct directory *directory, struct directory_load *load)
+{
+    struct list *under_way;
+
+    load->principal = NULL;
+    load->database = NULL;
+    load->done = load->call.done;
+    load->call.catalogue = directory->catalogue;
+    load->hash =
+        hash_str(load->token) ^ hash_str(load->tenant_slug) ^ (hash_str(load->database_slug) << 1);
+    list_init(&load->link);
+    list_init(&load->waiting);
+    under_way = &directory->under_way[load->hash & (UNDER_WAY_SLOTS - 1)];
+    LIST_FOREACH(item, under_way)
+    {
+        struct directory_load *leader = LIST_ENTRY(item, struct directory_load, link);
+
+        if (same_name(leader, load)) {
+            list_append(&leader->waiting, &load->link);
+            return;
+        }
+    }
+    list_append(under_way, &load->link);
+    ask(directory, load);
+}
+
+void directory_load_token(struct directory *directory, struct directory_load *load)
+{
+    load->tenant_slug = STR_LITERAL("");
+    load->database_slug = STR_LITERAL("");
+    load->call.principal = NULL;
+    begin_load(directory, load);
+}
+
 void directory_load_database(struct directory *directory, struct directory_load *load)
 {
     load->token = str_make(NULL, 0);
     begin_load(directory, load);
-    load->database_lookup =
-        (struct database_lookup_input){.tenant = load->tenant_slug, .segment = load->database_slug};
-    catalogue_database_lookup(&load->call, &load->database_lookup);
 }
 
-void directory_loaded(struct directory *directory, struct directory_load *load)
+/* The leader's answer is good for one who asked after it did. */
+static bool may_share(const struct directory *directory, const struct directory_load *leader)
+{
+    enum err_code code = leader->call.err.code;
+
+    if (leader->principal != NULL)
+        return catalogue_is_current(
+            directory->catalogue, leader->principal->tenant_id, leader->generation);
+    if (leader->database != NULL)
+        return catalogue_is_current(
+            directory->catalogue, leader->database->tenant_id, leader->generation);
+    /* Too much to do, a failing disk: asking again makes it worse. */
+    return code == ERR_OVERLOADED || code == ERR_DRAINING || err_is_internal(code);
+}
+
+static void share(struct directory_load *leader, struct directory_load *load)
+{
+    if (leader->principal != NULL)
+        load->principal = principal_ref(leader->principal);
+    if (leader->database != NULL)
+        load->database = database_ref(leader->database);
+    load->generation = leader->generation;
+    err_copy(&load->call.err, &leader->call.err);
+    load->call.done = load->done;
+    load->call.done(&load->call);
+}
+
+static void answer_waiting(struct directory *directory, struct directory_load *leader)
+{
+    struct directory_load *next;
+
+    if (list_empty(&leader->waiting))
+        return;
+    if (may_share(directory, leader)) {
+        while (!list_empty(&leader->waiting)) {
+            next = LIST_FIRST(&leader->waiting, struct directory_load, link);
+            list_remove(&next->link);
+            share(leader, next);
+        }
+        return;
+    }
+    next = LIST_FIRST(&leader->waiting, struct directory_load, link);
+    list_remove(&next->link);
+    list_splice(&next->waiting, &leader->waiting);
+    list_append(&directory->under_way[next->hash & (UNDER_WAY_SLOTS - 1)], &next->link);
+    ask(directory, next);
+}
+
+static void cache(struct directory *directory, const struct directory_load *load)
 {
     struct entry filled = {.generation = load->generation};
     char text[KEY_MAX];
@@ -345,6 +443,34 @@ void directory_loaded(struct directory *directory, struct directory_load *load)
         filled.expires_wall_ms = load->database->expires_wall_ms;
         table_put(directory, &directory->databases, key, &filled);
     }
+}
+
+void directory_loaded(struct directory *directory, struct directory_load *load)
+{
+    list_remove(&load->link); /* a follower is in no list any more */
+    cache(directory, load);
+    answer_waiting(directory, load);
+}
+
+static bool table_is_sound(const struct table *table)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < table->capacity; i++) {
+        const struct entry *entry = &table->entries[i];
+
+        if (entry->value == NULL)
+            continue;
+        if (find(table, entry->hash, str_make(entry->key, entry->key_len)) != entry)
+            return false;
+        count++;
+    }
+    return count == table->count && count <= table->bound && count * 2 <= table->capacity;
+}
+
+bool directory_is_sound(struct directory *directory)
+{
+    return table_is_sound(&directory->tokens) && table_is_sound(&directory->databases);
 }
 
 void directory_figures(struct directory *directory, struct directory_figures *ret_figures)

@@ -37,11 +37,13 @@ struct database *directory_database(
 
 /* Misses: zero the load, set call.arena, call.done, call.owner and token, or tenant_slug,
  * database_slug and call.principal (who asks; its tenant is checked again, and creation on first
- * use is its right), then load. `done` is called on
- * another thread, or on this one before the function returns; the loop then calls
- * directory_loaded() to put the result into its cache. call.err: ERR_UNAUTHORIZED "Invalid token
- * format" or unknown, ERR_TOKEN_EXPIRED; ERR_UNKNOWN_TENANT, ERR_UNKNOWN_DATABASE,
- * ERR_NAMESPACE_MISMATCH, ERR_QUOTA_EXCEEDED. */
+ * use is its right), then load. Misses of the same name by the same principal wait for the first
+ * one's look-up instead of making their own (a thousand connections whose token was just reloaded
+ * are one look-up), unless its answer may be older than their question. `done` is called once, on
+ * any thread, perhaps before the function returns; the loop then always calls directory_loaded(),
+ * whatever the result, which puts it into the cache and answers who waited. call.err:
+ * ERR_UNAUTHORIZED "Invalid token format" or unknown, ERR_TOKEN_EXPIRED; ERR_UNKNOWN_TENANT,
+ * ERR_UNKNOWN_DATABASE, ERR_NAMESPACE_MISMATCH, ERR_QUOTA_EXCEEDED. */
 struct directory_load {
     struct catalogue_call call;
     struct principal *principal; /* result: a reference, the caller's (kept by loaded()) */
@@ -52,15 +54,19 @@ struct directory_load {
     struct str database_slug;
     /* The directory's own. */
     void (*done)(struct catalogue_call *call);
+    struct list link;    /* among the look-ups under way, or among another's followers */
+    struct list waiting; /* loads that wait for this one */
+    uint64_t hash;
     union {
         struct token_lookup_input token_lookup;
         struct database_lookup_input database_lookup;
     };
 };
-void directory_load_token(struct directory *directory, struct directory_load *load);
-void directory_load_database(struct directory *directory, struct directory_load *load);
-/* Caches what was loaded (takes a reference of its own), unless it is outdated already. Harmless
- * after a failed load. */
+void directory_load_token(struct directory *directory, struct directory_load *load) ON(loop_thread);
+void directory_load_database(struct directory *directory, struct directory_load *load)
+    ON(loop_thread);
+/* Caches what was loaded (takes a reference of its own); after a failed load it caches nothing.
+ * Once per load. */
 void directory_loaded(struct directory *directory, struct directory_load *load) ON(loop_thread);
 
 struct directory_figures {
@@ -70,6 +76,8 @@ struct directory_figures {
     uint64_t misses;
     uint64_t evicted;
 };
+/* Tests: the invariants at the top of directory.c hold. Cost: looks at every entry. */
+bool directory_is_sound(struct directory *directory);
 void directory_figures(struct directory *directory, struct directory_figures *ret_figures);
 
 #endif

@@ -297,6 +297,10 @@ static void test_databases(void)
         "there are no branches yet");
     ok(look_up("acme", "../x") == NULL && made.call.err.code == ERR_UNKNOWN_DATABASE,
         "nonsense is unknown");
+    (void)DO(
+        tenant_patch, struct tenant_patch_input, .tenant = S("acme"), .external_id = S("Ext9"));
+    ok(look_up("Ext9", "logs") == NULL && made.call.err.code == ERR_UNKNOWN_TENANT,
+        "a look-up takes slugs alone: caches lower them");
     ok(look_up("nobody", "logs") == NULL && made.call.err.code == ERR_UNKNOWN_TENANT,
         "so is a tenant");
 }
@@ -552,6 +556,8 @@ static void test_minting_rights(void)
         minted_principal(&(struct token_mint_input){.tenant = S("acme"), .expires_wall_ms = later});
     struct principal *scoped = minted_principal(
         &(struct token_mint_input){.tenant = S("acme"), .databases = globs, .database_count = 1});
+    struct principal *writer =
+        minted_principal(&(struct token_mint_input){.tenant = S("other"), .role = S("write")});
     struct str id;
 
     ok(owner != NULL && owner->capabilities == ROLE_OWNER_CAPS, "a token is an owner's by default");
@@ -560,12 +566,21 @@ static void test_minting_rights(void)
                 made.call.err.code),
         ERR_NONE, "an owner mints for its tenant");
     ok(OUT(struct token_minted)->info.created_by.ptr != NULL, "which is written down");
+    is_code(make_database("acme", "by-owner"), ERR_NONE, "it makes a database");
+    id = OUT(struct database_list)->items[0].created_by;
+    is_code(DO(database_get, struct database_input, .tenant = S("acme"), .database = S("by-owner")),
+        ERR_NONE, "of which is known");
+    ok(str_starts_with(id, "tok_") && str_equal(OUT(struct database_info)->created_by, id),
+        "who made it");
     is_code((mint(&(struct token_mint_input){.tenant = S("other")}), made.call.err.code),
         ERR_NAMESPACE_MISMATCH, "not for another");
     is_code((mint(&(struct token_mint_input){.role = S("operator")}), made.call.err.code),
         ERR_ROLE_FORBIDS, "no operator token");
     is_code(DO(token_list, struct list_input, .page_size = 10), ERR_ROLE_FORBIDS,
         "nor may it list them");
+    made.principal = writer;
+    is_code((mint(&(struct token_mint_input){.tenant = S("other")}), made.call.err.code),
+        ERR_ROLE_FORBIDS, "a writer mints no owner");
     made.principal = brief;
     is_code((mint(&(struct token_mint_input){.tenant = S("acme")}), made.call.err.code), ERR_NONE,
         "one that expires mints");
@@ -591,6 +606,7 @@ static void test_minting_rights(void)
             OUT(struct token_list)->next_cursor.ptr == NULL,
         "goes on behind it");
     principal_unref(owner);
+    principal_unref(writer);
     principal_unref(brief);
     principal_unref(scoped);
 }

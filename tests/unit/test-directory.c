@@ -43,11 +43,11 @@ static bool cache_token(struct directory *directory, struct str token)
 {
     struct directory_load load;
 
-    if (load_token(directory, &load, token) != ERR_NONE)
-        return false;
+    enum err_code code = load_token(directory, &load, token);
+
     directory_loaded(directory, &load);
     principal_unref(load.principal);
-    return true;
+    return code == ERR_NONE;
 }
 
 static bool cache_database(struct directory *directory, struct str tenant, struct str database)
@@ -56,11 +56,11 @@ static bool cache_database(struct directory *directory, struct str tenant, struc
 {
     struct directory_load load;
 
-    if (load_database(directory, &load, tenant, database) != ERR_NONE)
-        return false;
+    enum err_code code = load_database(directory, &load, tenant, database);
+
     directory_loaded(directory, &load);
     database_unref(load.database);
-    return true;
+    return code == ERR_NONE;
 }
 
 static struct str mint(struct str tenant, int64_t expires_wall_ms)
@@ -102,6 +102,7 @@ static void test_tokens(void)
     directory_loaded(directory, &load);
     is_int(load_token(directory, &load, S("nonsense")), ERR_UNAUTHORIZED, "nonsense is refused");
     is_str(load.call.err.msg, "Invalid token format", "in the words that clients know");
+    directory_loaded(directory, &load);
     ok(directory_token(directory, S("")) == NULL, "the empty token is a miss");
 
     ok(cache_token(directory, other), "another tenant's token");
@@ -118,6 +119,7 @@ static void test_tokens(void)
     clock_advance_ms(1000);
     ok(directory_token(directory, brief) == NULL, "until it has");
     is_int(load_token(directory, &load, brief), ERR_TOKEN_EXPIRED, "which the load then says");
+    directory_loaded(directory, &load);
     clock_unfreeze();
     directory_free(directory);
 }
@@ -177,6 +179,7 @@ static void test_slug_changed_hands(void)
 
     (void)DO(tenant_create, struct tenant_create_input, .slug = S("alice"));
     is_code(load_token(directory, &look, mint(S("alice"), 0)), ERR_NONE, "alice's token");
+    directory_loaded(directory, &look);
     (void)DO(tenant_patch, struct tenant_patch_input, .tenant = S("alice"), .slug = S("alice2"));
     (void)DO(tenant_create, struct tenant_create_input, .slug = S("alice"));
     (void)DO(database_create, struct database_create_input, .tenant = S("alice"),
@@ -184,6 +187,7 @@ static void test_slug_changed_hands(void)
     made.principal = look.principal;
     is_int(load_database(directory, &load, S("alice"), S("secret")), ERR_NAMESPACE_MISMATCH,
         "a principal of before the rename does not reach the new owner's database");
+    directory_loaded(directory, &load);
     made.principal = NULL;
     principal_unref(look.principal);
     directory_free(directory);
@@ -216,6 +220,88 @@ static void test_race(void)
     directory_loaded(directory, &load);
     principal_unref(load.principal);
     ok(directory_token(directory, revoked_token) == NULL, "but is not used again");
+    directory_free(directory);
+}
+
+static struct directory_load herd[20];
+static unsigned herd_done;
+
+static void on_herd(struct catalogue_call *call)
+{
+    (void)call;
+    herd_done++;
+}
+
+/* Twenty misses of one token at once. */
+static void start_herd(struct directory *directory, struct str token) ON(loop_thread);
+static void start_herd(struct directory *directory, struct str token)
+{
+    herd_done = 0;
+    memset(herd, 0, sizeof(herd));
+    fake.hold_requests = true;
+    for (size_t i = 0; i < ARRAY_LEN(herd); i++) {
+        herd[i].call.arena = &made.arena;
+        herd[i].call.done = on_herd;
+        herd[i].token = token;
+        directory_load_token(directory, &herd[i]);
+    }
+}
+
+/* The loop's part: everything that is done is put into the cache, as it comes. */
+static unsigned end_herd(struct directory *directory, enum err_code want) ON(loop_thread);
+static unsigned end_herd(struct directory *directory, enum err_code want)
+{
+    unsigned as_wanted = 0;
+
+    for (size_t i = 0; i < ARRAY_LEN(herd); i++) {
+        if (i >= herd_done)
+            break;
+        directory_loaded(directory, &herd[i]);
+        as_wanted += herd[i].call.err.code == want && (want != ERR_NONE) == !herd[i].principal;
+        principal_unref(herd[i].principal);
+    }
+    return as_wanted;
+}
+
+static void test_herd(void) ON(loop_thread);
+static void test_herd(void)
+{
+    struct directory *directory = directory_new(made.catalogue);
+    struct str token = mint(S("acme"), 0);
+    struct str id = OUT(struct token_minted)->info.id;
+    unsigned before = fake.submitted;
+
+    start_herd(directory, token);
+    is_int(fake.held_requests, 1, "twenty misses of one token are one look-up");
+    fake_run_held();
+    is_int(herd_done, 1, "whose answer comes to the first");
+    is_int(end_herd(directory, ERR_NONE), 20, "and through it to all");
+    is_int(fake.submitted - before, 1, "without another");
+    ok(directory_token(directory, token) == herd[0].principal, "it is cached");
+    directory_free(directory);
+
+    directory = directory_new(made.catalogue);
+    start_herd(directory, token);
+    fake.before_done = NULL;
+    fake_run_held();
+    is_code(DO(token_revoke, struct token_revoke_input, .tenant = S("acme"), .id = id), ERR_NONE,
+        "it is revoked before the loop has the answer");
+    directory_loaded(directory, &herd[0]);
+    ok(herd[0].principal != NULL, "the first asked before that");
+    principal_unref(herd[0].principal);
+    is_int(herd_done, 2, "the others may have asked after: they look again");
+    herd[0].principal = NULL;
+    for (unsigned i = 1; i < ARRAY_LEN(herd) && i < herd_done; i++)
+        directory_loaded(directory, &herd[i]);
+    ok(herd_done == 20 && herd[1].call.err.code == ERR_UNAUTHORIZED &&
+            herd[19].call.err.code == ERR_UNAUTHORIZED && herd[19].principal == NULL,
+        "and are refused, each by a look of its own");
+    before = fake.submitted;
+    start_herd(directory, token);
+    fake.fail_next = 1;
+    fake_run_held();
+    is_int(end_herd(directory, ERR_OVERLOADED), 20, "an overloaded catalogue is asked once");
+    is_int(fake.submitted - before, 1, "for all of them");
     directory_free(directory);
 }
 
@@ -282,6 +368,8 @@ static void test_model(void)
         } else {
             (void)cache_database(directory, S("model"), str_from(slug));
         }
+        if (round % 50 == 0)
+            wrong += !directory_is_sound(directory);
     }
     ok(wrong == 0 && hits > 1000, "20,000 look-ups among renames: %u hits, none wrong", hits);
     directory_free(directory);
@@ -339,6 +427,7 @@ int main(void)
     test_databases();
     test_slug_changed_hands();
     test_race();
+    test_herd();
     test_bounds();
     test_model();
     test_rates();
