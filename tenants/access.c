@@ -72,20 +72,20 @@ static bool is_schema_table(const char *name)
 }
 
 /* SQLite reports the schema table by its old name, whichever of two the text has. */
-static bool is_named(struct str sql, const char *name)
+static bool is_named(const struct guard_event *event, const char *name)
 {
-    if (sql_names(sql, str_from(name)))
+    if (guard_names(event, str_from(name)))
         return true;
-    return is_schema_table(name) && (sql_names(sql, STR_LITERAL("sqlite_schema")) ||
-                                        sql_names(sql, STR_LITERAL("sqlite_temp_schema")));
+    return is_schema_table(name) && (guard_names(event, STR_LITERAL("sqlite_schema")) ||
+                                        guard_names(event, STR_LITERAL("sqlite_temp_schema")));
 }
 
 /* The statement itself names the table: not a view, a trigger, or a virtual table's own SQL. */
 static bool is_direct(const struct guard_event *event)
 {
-    if (event->via != NULL && !sql_may_define(event->sql, str_from(event->via)))
+    if (event->via != NULL && !guard_may_define(event, str_from(event->via)))
         return false;
-    return is_named(event->sql, event->first);
+    return is_named(event, event->first);
 }
 
 static bool is_set(const struct guard_event *event, const struct pragma_rule *rule, unsigned flag)
@@ -98,7 +98,7 @@ static void note_pragma(struct access_set *set, const struct guard_event *event)
     const struct pragma_rule *rule = guard_pragma(event->first);
 
     /* FTS5 asks for data_version, and pragma_…() for its pragma: judged each time it happens. */
-    if (rule == NULL || !sql_names(event->sql, str_from(event->first)))
+    if (rule == NULL || !guard_names(event, str_from(event->first)))
         return;
     access_flag(set, ACCESS_PRAGMA);
     if ((rule->flags & PRAGMA_DDL) != 0)
@@ -129,6 +129,8 @@ void access_note(struct access_set *set, const struct guard_event *event)
     case SQLITE_DELETE:
         if (event->first != NULL && !has_name(set, event->first) && is_direct(event))
             access_add(set, event->first);
+        if (event->scan->exhausted)
+            access_flag(set, ACCESS_UNSCOPED);
         return;
     case SQLITE_TRANSACTION:
     case SQLITE_SAVEPOINT:
@@ -144,9 +146,10 @@ void access_note(struct access_set *set, const struct guard_event *event)
 
 /* A common table expression of the statement's own, or a table-valued function: SQLite reports them
  * like tables when no column of theirs is used. The schema tells (check_schema). */
-static bool may_be_no_table(struct str sql, const char *name)
+static bool may_be_no_table(const struct guard_event *event, const char *name)
 {
-    return guard_is_builtin_table(str_from(name)) || sql_may_define(sql, str_from(name));
+    return guard_is_builtin_table(str_from(name)) ||
+           (guard_may_define(event, str_from(name)) && !event->scan->exhausted);
 }
 
 static int refuse_scope(const char *table, struct err *ret_err)
@@ -242,7 +245,7 @@ static int judge_change(const struct guard_event *event, const struct connection
     bool allowed = judge_write(context, NULL) == 0;
 
     if (!allowed && !is_explain && !is_schema_table(event->first) &&
-        (event->via != NULL || is_named(event->sql, event->first)))
+        (event->via != NULL || is_named(event, event->first)))
         return judge_write(context, ret_err);
     return 0;
 }
@@ -282,27 +285,35 @@ int access_judge(const struct guard_event *event, const struct connection_contex
     }
     if (context->principal == NULL || event->first == NULL ||
         principal_has_table(context->principal, str_from(event->first)) || !is_direct(event) ||
-        may_be_no_table(event->sql, event->first))
+        may_be_no_table(event, event->first))
         return 0;
     return refuse_scope(event->first, ret_err);
 }
 
-static int refuse_if_outside(const struct access_set *set, struct str sql, bool joins,
-    const struct principal *principal, const char *table, struct err *ret_err)
+/* A statement and a token with a scope. */
+struct scope_check {
+    const struct access_set *set;
+    struct guard_event text; /* only `sql` and `scan` */
+    struct sqlite3 *db;
+    const struct principal *principal;
+    bool joins; /* by USING or NATURAL */
+};
+
+static int refuse_if_outside(
+    const struct scope_check *check, const char *table, struct err *ret_err)
 {
     struct str name = str_from(table);
 
-    if (principal_has_table(principal, name))
+    if (principal_has_table(check->principal, name))
         return 0;
-    if (has_name(set, table) || (joins && sql_names(sql, name)))
+    if (has_name(check->set, table) || (check->joins && guard_names(&check->text, name)))
         return refuse_scope(table, ret_err);
     return 0;
 }
 
 /* Compares the text with the tables and views there are: a name of the set that is one of them, or
  * any name in a text that joins by USING or NATURAL. */
-static int check_schema(const struct access_set *set, struct str sql, bool joins,
-    struct sqlite3 *db, const struct principal *principal, struct err *ret_err)
+static int check_schema(const struct scope_check *check, struct err *ret_err)
 {
     static const char *const schema_tables[] = {
         "sqlite_master", "sqlite_schema", "sqlite_temp_master", "sqlite_temp_schema"};
@@ -310,42 +321,43 @@ static int check_schema(const struct access_set *set, struct str sql, bool joins
     int rc;
 
     for (size_t i = 0; i < ARRAY_LEN(schema_tables); i++) {
-        if (refuse_if_outside(set, sql, joins, principal, schema_tables[i], ret_err) < 0)
+        if (refuse_if_outside(check, schema_tables[i], ret_err) < 0)
             return -1;
     }
-    rc = sqlite3_prepare_v2(
-        db, "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')", -1, &statement, NULL);
+    rc = sqlite3_prepare_v2(check->db,
+        "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')", -1, &statement, NULL);
     while (rc == SQLITE_OK && (rc = sqlite3_step(statement)) == SQLITE_ROW) {
         const char *table = (const char *)sqlite3_column_text(statement, 0);
 
+        if (table != NULL && refuse_if_outside(check, table, ret_err) < 0) {
+            (void)sqlite3_finalize(statement);
+            return -1;
+        }
         rc = SQLITE_OK;
-        if (table != NULL && refuse_if_outside(set, sql, joins, principal, table, ret_err) < 0)
-            break;
     }
+    if (rc != SQLITE_DONE)
+        (void)sql_err_set(ret_err, check->db, rc);
     (void)sqlite3_finalize(statement);
-    if (rc == SQLITE_DONE)
-        return 0;
-    if (rc != SQLITE_OK)
-        return sql_err_set(ret_err, db, rc);
-    return -1;
+    return rc == SQLITE_DONE ? 0 : -1;
 }
 
-static int check_scope(const struct access_set *set, struct str sql, struct sqlite3 *db,
-    const struct connection_context *context, struct err *ret_err)
+static int check_scope(
+    const struct scope_check *check, const struct connection_context *context, struct err *ret_err)
 {
-    bool joins = sql_has_word(sql, "USING") || sql_has_word(sql, "NATURAL");
-    bool ask = joins;
-    const char *name = set->names;
+    const char *name = check->set->names;
+    bool ask = check->joins;
 
-    if ((set->flags & ACCESS_UNSCOPED) != 0 && judge_unscoped(context, ret_err) < 0)
+    if ((check->set->flags & ACCESS_UNSCOPED) != 0 && judge_unscoped(context, ret_err) < 0)
         return -1;
-    for (unsigned i = 0; i < set->count; i++) {
-        if (!may_be_no_table(sql, name) && judge_table(context, name, ret_err) < 0)
-            return -1;
-        ask = ask || !principal_has_table(context->principal, str_from(name));
+    for (unsigned i = 0; i < check->set->count; i++) {
+        if (judge_table(context, name, NULL) < 0) {
+            if (!may_be_no_table(&check->text, name))
+                return refuse_scope(name, ret_err);
+            ask = true;
+        }
         name += strlen(name) + 1;
     }
-    return ask ? check_schema(set, sql, joins, db, context->principal, ret_err) : 0;
+    return ask ? check_schema(check, ret_err) : 0;
 }
 
 int access_check(struct access_set *set, struct str sql, struct sqlite3 *db,
@@ -363,9 +375,19 @@ int access_check(struct access_set *set, struct str sql, struct sqlite3 *db,
         return -1;
     if ((set->flags & ACCESS_STATEFUL) != 0 && judge_stateful(context, ret_err) < 0)
         return -1;
-    if (context->principal != NULL && context->principal->table_count > 0 &&
-        check_scope(set, sql, db, context, ret_err) < 0)
-        return -1;
+    if (context->principal != NULL && context->principal->table_count > 0) {
+        struct guard_scan scan = {.left_bytes = GUARD_SCAN_BYTES};
+        struct scope_check check = {
+            .set = set,
+            .text = {.sql = sql, .scan = &scan},
+            .db = db,
+            .principal = context->principal,
+            .joins = sql_has_word(sql, "USING") || sql_has_word(sql, "NATURAL"),
+        };
+
+        if (check_scope(&check, context, ret_err) < 0)
+            return -1;
+    }
     set->passed_serial = serial;
     set->passed_as = as;
     return 0;

@@ -38,6 +38,7 @@ struct connection {
     struct str compiling_sql;
     bool compiling_explain;
     struct access_set suspects; /* names that may be shadow tables */
+    struct guard_scan scan;     /* of one statement, its steps included */
 
     struct err refusal; /* code ERR_NONE: none */
     bool would_prepare;
@@ -69,7 +70,7 @@ static void note_dirty(struct connection *connection, const struct guard_event *
     case SQLITE_READ:
         if (connection->compiling != NULL && event->first != NULL &&
             guard_may_be_shadow(str_from(event->first)) &&
-            sql_names(event->sql, str_from(event->first)))
+            guard_names(event, str_from(event->first)))
             access_add(&connection->suspects, event->first);
         return;
     default:
@@ -89,6 +90,7 @@ static int on_authorize(void *argument, int action, const char *first, const cha
         .second = second,
         .database = database,
         .via = via,
+        .scan = &connection->scan,
     };
     struct err refusal = ERR_INIT;
     enum guard_answer answer;
@@ -591,6 +593,7 @@ int connection_prepare(struct connection *connection, struct str sql, bool cache
 
     connection->refusal.code = ERR_NONE;
     connection->would_prepare = false;
+    connection->scan = (struct guard_scan){.left_bytes = GUARD_SCAN_BYTES};
     entry = key.len > STATEMENT_CACHED_BYTES_MAX || connection->cache.count == 0
                 ? NULL
                 : statement_cache_find(&connection->cache, key, hash_str(key));

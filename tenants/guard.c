@@ -155,6 +155,27 @@ bool guard_is_cheap_function(const char *name)
     return IN_LIST(name, cheap_functions);
 }
 
+static bool spend(const struct guard_event *event)
+{
+    struct guard_scan *scan = event->scan;
+
+    if (scan->left_bytes < event->sql.len)
+        scan->exhausted = true;
+    else
+        scan->left_bytes -= event->sql.len;
+    return !scan->exhausted;
+}
+
+bool guard_names(const struct guard_event *event, struct str name)
+{
+    return !spend(event) || sql_names(event->sql, name);
+}
+
+bool guard_may_define(const struct guard_event *event, struct str name)
+{
+    return !spend(event) || sql_may_define(event->sql, name);
+}
+
 static enum guard_answer refuse_reserved(const char *name, struct err *ret_err)
 {
     (void)err_set(ret_err, ERR_GUARD,
@@ -191,7 +212,7 @@ static enum guard_answer check_pragma(
             return GUARD_ALLOW;
         return refuse_pragma(rule->name, NULL, "needs a name in parentheses", ret_err);
     }
-    if ((rule->flags & PRAGMA_TABLE) != 0 && is_reserved(value))
+    if ((rule->flags & (PRAGMA_TABLE | PRAGMA_INDEX)) != 0 && is_reserved(value))
         return refuse_reserved(value, ret_err);
     if ((rule->flags & (PRAGMA_TABLE | PRAGMA_INDEX | PRAGMA_ANY | PRAGMA_SET | PRAGMA_REQUEST)) !=
         0)
@@ -252,10 +273,9 @@ static enum guard_answer check_read(const struct guard_event *event, struct err 
     return GUARD_ALLOW;
 }
 
-/* Reads of a shadow table by its own virtual table are not named in the text. */
 static bool is_named(const struct guard_event *event, const char *name)
 {
-    return event->via != NULL || sql_names(event->sql, str_from(name));
+    return event->via != NULL || guard_names(event, str_from(name));
 }
 
 static enum guard_answer check_virtual(const struct guard_event *event, struct err *ret_err)

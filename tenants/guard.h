@@ -20,6 +20,14 @@
 #include "tenants/connection.h"
 #include "tenants/sql_text.h"
 
+/* Looking for names costs the text's length each time, and a hostile statement makes many events:
+ * when this is used up, everything counts as named by the text. */
+#define GUARD_SCAN_BYTES (16 << 20)
+struct guard_scan {
+    size_t left_bytes;
+    bool exhausted;
+};
+
 /* One call of the authorizer. */
 struct guard_event {
     int action; /* SQLITE_READ, … */
@@ -28,7 +36,12 @@ struct guard_event {
     const char *database; /* main, temp, or NULL */
     const char *via;      /* the view, trigger or common table expression that did it, or NULL */
     struct str sql;       /* the tenant's statement being compiled or run; empty when none */
+    struct guard_scan *scan;
 };
+
+/* sql_names() and sql_may_define() on the event's text, within its budget; true beyond it. */
+bool guard_names(const struct guard_event *event, struct str name);
+bool guard_may_define(const struct guard_event *event, struct str name);
 
 enum guard_answer { GUARD_ALLOW, GUARD_DENY, GUARD_SKIP };
 

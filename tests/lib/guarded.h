@@ -32,7 +32,8 @@ static inline void guarded_open(struct guarded *guarded, const struct connection
         (void)close(file);
     }
     options.name = guarded->path;
-    options.vfs = "unix";
+    if (options.vfs == NULL)
+        options.vfs = "unix";
     if (connection_open(&options, &guarded->connection, &err) < 0) {
         (void)fprintf(stderr, "open: %s\n", err.msg);
         abort();
