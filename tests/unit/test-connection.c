@@ -3,6 +3,8 @@
 
 #include <malloc.h>
 
+#include "tenants/account.h"
+#include "tenants/vfs.h"
 #include "tests/lib/guarded.h"
 #include "tests/lib/tap.h"
 
@@ -327,9 +329,55 @@ static void test_memory(void)
         guarded_remove(&guarded[i]);
 }
 
+/* The same on our own VFS, as the engine opens it: everything SQLite holds is on the account. */
+static void test_on_our_vfs(void)
+{
+    char main_path[] = "/tmp/rookery-test-XXXXXX";
+    char wal_path[sizeof(main_path) + 4];
+    int file = mkstemp(main_path);
+    struct vfs_head_options head_options = {
+        .main_path = main_path, .wal_path = wal_path, .create = true, .temp_dir = "/tmp"};
+    struct connection_options options = {.foreign_keys = true, .max_bytes = 1ULL << 30};
+    struct account *account = account_new(64 << 20);
+    struct account *before = account_enter(account);
+    struct guarded guarded = {.context = {.stateless = true}};
+    struct vfs_head *head;
+    struct err err = ERR_INIT;
+
+    CHECK(file >= 0 && close(file) == 0);
+    (void)snprintf(wal_path, sizeof(wal_path), "%s-wal", main_path);
+    CHECK(vfs_head_open(&head_options, &head, &err) == 0);
+    options.name = vfs_head_name(head);
+    is_int(connection_open(&options, &guarded.connection, &err), 0, "opens on our VFS");
+    is_int(guarded_run(&guarded, "CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT, c); INSERT INTO t "
+                                 "VALUES (1, 'x', 2)"),
+        ERR_NONE, "a new database is written");
+    is_int(guarded_value(&guarded, "SELECT journal_mode = 'wal' FROM pragma_journal_mode"), 1,
+        "in WAL mode");
+    ok(guarded_value(&guarded, "SELECT file NOT LIKE '%/tmp/%' FROM pragma_database_list"),
+        "its name tells no path");
+    connection_close(guarded.connection);
+    is_int(account_used(account), 0, "a closed connection holds nothing");
+    is_int(connection_open(&options, &guarded.connection, &err), 0, "opens again");
+    is_int(guarded_value(&guarded, "SELECT c FROM t WHERE a = 1"), 2, "and reads");
+    (void)printf("# %llu bytes by account, %llu of wal-index; itself says %llu\n",
+        (unsigned long long)account_used(account), (unsigned long long)vfs_head_shm_bytes(head),
+        (unsigned long long)connection_memory(guarded.connection));
+    ok(account_used(account) + vfs_head_shm_bytes(head) < 80 * 1024,
+        "an open database costs less than 80 KB");
+    connection_close(guarded.connection);
+    vfs_head_close(head);
+    (void)account_enter(before);
+    account_release(account);
+    (void)unlink(main_path);
+    (void)unlink(wal_path);
+}
+
 int main(void)
 {
-    (void)sqlite3_config(SQLITE_CONFIG_PAGECACHE, NULL, 0, 0);
+    struct err err = ERR_INIT;
+
+    CHECK(account_install(&err) == 0 && vfs_register(&err) == 0);
     test_open();
     test_cache();
     test_tail();
@@ -338,5 +386,6 @@ int main(void)
     test_loop_schema_change();
     test_reset();
     test_memory();
+    test_on_our_vfs();
     return done_testing();
 }
