@@ -16,13 +16,14 @@ void access_free(struct access_set *set)
 {
     if (set == NULL)
         return;
+    access_free(set->vias);
     mem_free(set->names);
     mem_free(set);
 }
 
 size_t access_bytes(const struct access_set *set)
 {
-    return sizeof(*set) + set->capacity_bytes;
+    return sizeof(*set) + set->capacity_bytes + (set->vias == NULL ? 0 : access_bytes(set->vias));
 }
 
 void access_flag(struct access_set *set, unsigned flags)
@@ -118,8 +119,28 @@ static void note_pragma(struct access_set *set, const struct guard_event *event)
         access_add(set, event->second);
 }
 
+/* SQLite flattens a view of which no column is used, as in `SELECT 1 FROM view, t`, and then never
+ * tells of the view itself: only of what happens in its name. */
+static void note_via(struct access_set *set, const struct guard_event *event)
+{
+    unsigned before;
+
+    if (event->via == NULL || (set->vias != NULL && has_name(set->vias, event->via)) ||
+        !is_named(event, event->via))
+        return;
+    if (set->vias == NULL)
+        set->vias = access_new();
+    before = set->vias->changes;
+    access_add(set->vias, event->via);
+    if (set->vias->changes != before)
+        set->changes++;
+    if ((set->vias->flags & ACCESS_UNSCOPED) != 0)
+        access_flag(set, ACCESS_UNSCOPED);
+}
+
 void access_note(struct access_set *set, const struct guard_event *event)
 {
+    note_via(set, event);
     if (guard_is_temp(event))
         access_flag(set, ACCESS_STATEFUL);
     switch (event->action) {
@@ -300,19 +321,20 @@ struct scope_check {
 };
 
 static int refuse_if_outside(
-    const struct scope_check *check, const char *table, struct err *ret_err)
+    const struct scope_check *check, const char *table, bool is_view, struct err *ret_err)
 {
     struct str name = str_from(table);
 
     if (principal_has_table(check->principal, name))
         return 0;
-    if (has_name(check->set, table) || (check->joins && guard_names(&check->text, name)))
+    if (has_name(check->set, table) || (check->joins && guard_names(&check->text, name)) ||
+        (is_view && check->set->vias != NULL && has_name(check->set->vias, table)))
         return refuse_scope(table, ret_err);
     return 0;
 }
 
-/* Compares the text with the tables and views there are: a name of the set that is one of them, or
- * any name in a text that joins by USING or NATURAL. */
+/* Compares the text with the tables and views there are: a name of the set that is one of them, a
+ * view things are reached through, or any name in a text that joins by USING or NATURAL. */
 static int check_schema(const struct scope_check *check, struct err *ret_err)
 {
     static const char *const schema_tables[] = {
@@ -321,15 +343,17 @@ static int check_schema(const struct scope_check *check, struct err *ret_err)
     int rc;
 
     for (size_t i = 0; i < ARRAY_LEN(schema_tables); i++) {
-        if (refuse_if_outside(check, schema_tables[i], ret_err) < 0)
+        if (refuse_if_outside(check, schema_tables[i], false, ret_err) < 0)
             return -1;
     }
     rc = sqlite3_prepare_v2(check->db,
-        "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')", -1, &statement, NULL);
+        "SELECT name, type = 'view' FROM sqlite_schema WHERE type IN ('table', 'view')", -1,
+        &statement, NULL);
     while (rc == SQLITE_OK && (rc = sqlite3_step(statement)) == SQLITE_ROW) {
         const char *table = (const char *)sqlite3_column_text(statement, 0);
 
-        if (table != NULL && refuse_if_outside(check, table, ret_err) < 0) {
+        if (table != NULL &&
+            refuse_if_outside(check, table, sqlite3_column_int(statement, 1) != 0, ret_err) < 0) {
             (void)sqlite3_finalize(statement);
             return -1;
         }
@@ -345,7 +369,7 @@ static int check_scope(
     const struct scope_check *check, const struct connection_context *context, struct err *ret_err)
 {
     const char *name = check->set->names;
-    bool ask = check->joins;
+    bool ask = check->joins || check->set->vias != NULL;
 
     if ((check->set->flags & ACCESS_UNSCOPED) != 0 && judge_unscoped(context, ret_err) < 0)
         return -1;

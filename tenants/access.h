@@ -38,9 +38,12 @@ struct access_set {
     unsigned count;
     uint32_t used_bytes;
     uint32_t capacity_bytes;
-    char *names;            /* owned: `count` names, each ended by NUL, without repeats */
-    uint64_t passed_serial; /* the principal that last passed, 0: none (principal->serial) */
-    uint8_t passed_as;      /* with which context flags */
+    char *names;             /* owned: `count` names, each ended by NUL, without repeats */
+    struct access_set *vias; /* owned, NULL: names through which it reaches things, and which the
+                                text has too: views it may name, though SQLite tells of none of
+                                their columns */
+    uint64_t passed_serial;  /* the principal that last passed, 0: none (principal->serial) */
+    uint8_t passed_as;       /* with which context flags */
 };
 
 struct access_set *access_new(void);
