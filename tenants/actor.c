@@ -70,14 +70,22 @@ static void push_to(struct lane *lane, bool slow)
         serve_reads_elsewhere_locked(lane->actor);
 }
 
+bool lane_gathers(struct lane *lane)
+{
+    struct open_database *open = lane->actor->open;
+
+    return open->actor->waiting < open->actor->engine->options.group_requests &&
+           gate_should_gather(&open->gate);
+}
+
 /* What the lane would run next, if anything; -1: nothing, 0: on a fast worker, 1: on a slow one. */
-static int next_work_locked(const struct lane *lane)
+static int next_work_locked(struct lane *lane)
 {
     const struct open_database *open = lane->actor->open;
 
     switch (lane->kind) {
     case LANE_WRITE:
-        if (!list_empty(&lane->inbox))
+        if (!list_empty(&lane->inbox) && !lane_gathers(lane))
             return LIST_FIRST(&lane->inbox, struct request, link)->route == ROUTE_SLOW_WRITE;
         return list_empty(&open->reads) ? -1 : 0;
     case LANE_READ:
@@ -231,7 +239,7 @@ void actor_dispatch_locked(struct actor *actor, struct request *request)
     case ROUTE_SLOW_WRITE:
     default:
         list_append(&open->write.inbox, &request->link);
-        if (open->write.state == LANE_FREE)
+        if (open->write.state == LANE_FREE && !lane_gathers(&open->write))
             lane_push_locked(&open->write);
         break;
     }
@@ -450,6 +458,16 @@ void actor_unlocked(void *context)
     if (!list_empty(&open->parked))
         lane_unpark_locked(LIST_FIRST(&open->parked, struct lane, parked_link));
     mutex_unlock(&actor->lock);
+}
+
+void actor_settled(void *context)
+{
+    struct open_database *open = context;
+
+    mutex_lock(&open->actor->lock);
+    if (open->write.state == LANE_FREE && !list_empty(&open->write.inbox))
+        lane_push_locked(&open->write);
+    mutex_unlock(&open->actor->lock);
 }
 
 void actor_sync_failed(void *context)

@@ -177,6 +177,9 @@ bool actor_try_close(struct actor *actor);
 /* A lane has nothing to do, or more: back to FREE or into a run queue. */
 void lane_finish_turn(struct lane *lane);
 void lane_push_locked(struct lane *lane);
+/* True: the write lane's inbox had better grow until the sync under way has ended; actor_settled()
+ * comes then. Lock held. */
+bool lane_gathers(struct lane *lane);
 /* Read lanes: one more, not yet connected. NULL at the limit. Lock held. */
 struct lane *actor_add_reader_locked(struct actor *actor);
 /* Takes the next read this lane may run, NULL when none. */
@@ -191,6 +194,8 @@ void request_refuse(struct request *request, enum err_code code, const char *mes
 void actor_evict(struct actor *actor);
 /* VFS event: the write lock was given back. `context` is the open database. */
 void actor_unlocked(void *context);
+/* Gate event: the sync that a group gathered behind has ended. */
+void actor_settled(void *context);
 /* Gate event: a sync failed. */
 void actor_sync_failed(void *context);
 
@@ -232,7 +237,8 @@ struct engine {
     char temp_dir[512];
     database_live_fn live;
     void *live_catalogue;
-    _Atomic uint64_t lanes;
+    uint64_t trimmed_closes; /* engine_tick's own */
+    uint64_t trimmed_ns;
 };
 
 /* engine.c: the database's actor, made when it is not there yet. A reference for the caller. */

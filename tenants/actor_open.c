@@ -10,7 +10,6 @@
 #include "tenants/base/metrics.h"
 #include "tenants/family.h"
 #include "tenants/usage.h"
-#include "tenants/usage.h"
 
 struct actor_job {
     struct task task;
@@ -159,6 +158,7 @@ static int open_head(
         return -1;
     /* No event comes before the first connection. */
     gate_init(&open->gate, &engine->sync, open->head, request_release, actor_sync_failed, open);
+    open->gate.on_settled = actor_settled;
     open->gate.relaxed = open->settings.durability == DURABILITY_RELAXED;
     return 0;
 }

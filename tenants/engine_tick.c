@@ -1,5 +1,6 @@
 /* What happens by time: idle databases and lanes, limits over all databases, old transactions,
  * lanes that wait for a lock, databases whose disk failed. And the end of everything. */
+#include <malloc.h>
 #include <stdlib.h>
 
 #include "tenants/actor.h"
@@ -8,6 +9,8 @@
 #include "tenants/base/metrics.h"
 #include "tenants/stream.h"
 
+#define TRIM_CLOSES 32   /* databases closed since the last trim */
+#define TRIM_NS NS_PER_S /* and the time since */
 #define PARKED_RETRY_NS (10 * NS_PER_MS)
 
 static void retire_idle_reader(struct actor *actor, uint64_t now_ms)
@@ -127,10 +130,24 @@ static void give_back(struct actor **actors, unsigned count)
     mem_free(actors);
 }
 
+/* After many databases were closed their memory goes back to the system: malloc would keep it. */
+static void trim(struct engine *engine, uint64_t now_ns)
+{
+    uint64_t closes = metric_counter_get(METRIC_CLOSES, 0);
+
+    if (closes - engine->trimmed_closes < TRIM_CLOSES || now_ns - engine->trimmed_ns < TRIM_NS)
+        return;
+    engine->trimmed_closes = closes;
+    engine->trimmed_ns = now_ns;
+    (void)malloc_trim(0);
+}
+
 void engine_tick(struct engine *engine, uint64_t now_ns)
 {
     unsigned count;
     struct actor **actors = open_actors(engine, &count);
+
+    trim(engine, now_ns);
 
     for (unsigned i = 0; i < count; i++) {
         if (tick_one(actors[i], now_ns))

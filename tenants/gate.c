@@ -140,14 +140,42 @@ void gate_request_sync(struct gate *gate)
     mutex_lock(&gate->lock);
     if (gate->syncing) {
         gate->again = true;
+        gate->held = atomic_load(&gate->durable) < atomic_load(&gate->committed);
     } else if (!gate->queued && !gate->failed &&
                atomic_load(&gate->durable) < atomic_load(&gate->committed)) {
         gate->queued = true;
+        gate->held = true;
         push = true;
     }
     mutex_unlock(&gate->lock);
     if (push)
         sync_pool_push(gate->pool, gate);
+}
+
+bool gate_should_gather(struct gate *gate)
+{
+    bool held;
+
+    mutex_lock(&gate->lock);
+    held = gate->held && !gate->failed && !gate->relaxed;
+    if (held)
+        gate->notify = true;
+    mutex_unlock(&gate->lock);
+    return held;
+}
+
+/* The sync under way has ended; the database is still kept open by `syncing`. */
+static void tell_settled(struct gate *gate)
+{
+    bool notify;
+
+    mutex_lock(&gate->lock);
+    notify = gate->notify;
+    gate->notify = false;
+    gate->held = false;
+    mutex_unlock(&gate->lock);
+    if (notify)
+        gate->on_settled(gate->context);
 }
 
 void gate_release(struct gate *gate, struct request *request)
@@ -216,12 +244,14 @@ static void gate_sync(struct gate *gate)
         gate_fail(gate);
     else
         gate_on_synced(gate, token);
+    tell_settled(gate);
     mutex_lock(&gate->lock);
     gate->syncing = false;
     again = !gate->failed &&
             (gate->again || atomic_load(&gate->durable) < atomic_load(&gate->committed));
     gate->again = false;
     gate->queued = again;
+    gate->held = gate->held || again;
     /* After this unlock, and not queued, the gate may be gone. */
     mutex_unlock(&gate->lock);
     if (again)

@@ -39,8 +39,11 @@ struct gate {
     struct list queue_link;
     bool queued;
     bool syncing;
-    bool again;   /* a commit came while syncing */
-    bool relaxed; /* durability=relaxed: nobody waits, syncs go on */
+    bool again;  /* a commit came while syncing */
+    bool held;   /* a sync is to come or under way: what gathers meanwhile shares the next one */
+    bool notify; /* somebody waits for that sync's end */
+    void (*on_settled)(void *context); /* tells them; the gate keeps the database open meanwhile */
+    bool relaxed;                      /* durability=relaxed: nobody waits, syncs go on */
     bool failed;
 };
 
@@ -59,6 +62,10 @@ uint64_t gate_on_sync_begin(void *gate);
 void gate_on_synced(void *gate, uint64_t token);
 /* A commit has returned: its sync may start. Thread: the lane's. */
 void gate_request_sync(struct gate *gate);
+/* True: a sync is under way, and on_settled() will be called at its end. The next group had better
+ * gather until then: it could not be synced earlier anyway, and one commit of many rows costs less
+ * than many of few. False: go on. Thread: the lane's. */
+bool gate_should_gather(struct gate *gate);
 /* Calls release(request) when its gate number is durable: now, or later on a sync thread. */
 void gate_release(struct gate *gate, struct request *request);
 /* Everything committed is durable (used before streaming a chunk): syncs here when it must. */

@@ -390,6 +390,7 @@ bool group_run(struct lane *lane, struct list *requests)
         metric_observe(METRIC_GROUP_REQUESTS, 1);
         return run_each_alone(lane, requests, RUN_SHORT);
     }
+    metric_observe(METRIC_GROUP_REQUESTS, list_length(requests));
     list_init(&group.done);
     list_init(&group.again);
     list_init(&group.later);

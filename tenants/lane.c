@@ -312,6 +312,16 @@ static bool wal_is_full(struct lane *lane) ON(actor_owner)
     return true;
 }
 
+static bool gathers(struct lane *lane)
+{
+    bool yes;
+
+    mutex_lock(&lane->actor->lock);
+    yes = lane_gathers(lane);
+    mutex_unlock(&lane->actor->lock);
+    return yes;
+}
+
 static bool write_turn(struct lane *lane) ON(actor_owner)
 {
     struct open_database *open = lane->actor->open;
@@ -327,7 +337,7 @@ static bool write_turn(struct lane *lane) ON(actor_owner)
         return true;
     }
     refuse_late(lane);
-    if (!wal_is_full(lane)) {
+    if (!gathers(lane) && !wal_is_full(lane)) {
         actor_take_group(lane, lane->actor->engine->options.group_requests, &group);
         if (!list_empty(&group) && !group_run(lane, &group))
             return false;

@@ -58,6 +58,16 @@ static inline void list_splice(struct list *to, struct list *from)
     list_init(from);
 }
 
+/* Walks the list. */
+static inline unsigned list_length(const struct list *head)
+{
+    unsigned count = 0;
+
+    for (const struct list *at = head->next; at != head; at = at->next)
+        count++;
+    return count;
+}
+
 #define LIST_FIRST(head, type, member) CONTAINER_OF((head)->next, type, member)
 #define LIST_ENTRY(item, type, member) CONTAINER_OF((item), type, member)
 #define LIST_FOREACH(it, head) for (struct list *it = (head)->next; it != (head); it = it->next)
