@@ -1,7 +1,8 @@
-/* Orders, for power cuts: a file is synced before a MANIFEST names it; a MANIFEST appears by
- * rename, whole; the folder is synced after the rename, its parent after the folder was made. A
- * folder without MANIFEST is half made or half removed, and holds nothing that anybody was
- * promised. */
+/* Orders, for power cuts: a family is made in a folder of another name; its files are synced, then
+ * that folder, and only then it gets its name, by one rename, and its parent is synced. So no name
+ * of a family is durable before all of it is. (A MANIFEST renamed within the folder would need one
+ * more sync: the rename may be kept and the names of the other files lost.) A folder without
+ * MANIFEST is half removed and holds nothing that anybody was promised. */
 #include "tenants/family.h"
 
 #include <dirent.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tenants/base/check.h"
 #include "tenants/base/log.h"
 #include "tenants/base/mem.h"
 #include "tenants/base/random.h"
@@ -18,8 +20,8 @@
 #include "tenants/vfs_io.h"
 
 #define MANIFEST_FILE "MANIFEST"
-#define MANIFEST_NEXT "MANIFEST.tmp"
 #define MANIFEST_GONE "MANIFEST.gone"
+#define MAKING_SUFFIX ".new"
 #define HEAD_FORMAT 1
 #define DEFAULT_REF "main"
 
@@ -61,6 +63,17 @@ static int place_init(
     if (len + 64 >= FAMILY_PATH_MAX)
         return err_set(ret_err, ERR_BAD_REQUEST, "the path of the data directory is too long");
     return 0;
+}
+
+/* Where a family is while it is made. */
+static struct place place_of_making(const struct place *place)
+{
+    struct place made = *place;
+    int len = snprintf(
+        made.folder, sizeof(made.folder), "%s/%s" MAKING_SUFFIX, place->parent, place->family_id);
+
+    CHECK(len < FAMILY_PATH_MAX); /* place_init() left room */
+    return made;
 }
 
 static const char *path_in(const struct place *place, const char *name, char out[FAMILY_PATH_MAX])
@@ -238,7 +251,7 @@ static int write_text_of_manifest(
 
     buf_init(&text, 0);
     manifest_print(manifest, &text);
-    rc = write_file(path_in(place, MANIFEST_NEXT, path), buf_view(&text), ret_fd, ret_err);
+    rc = write_file(path_in(place, MANIFEST_FILE, path), buf_view(&text), ret_fd, ret_err);
     buf_fini(&text);
     return rc;
 }
@@ -288,33 +301,44 @@ static int write_files(
     return 0;
 }
 
-static int sync_folder_and_parent(const struct place *place, struct err *ret_err)
+static int sync_parent(const struct place *place, struct err *ret_err)
 {
-    if (io_sync_folder(place->folder) < 0)
-        return io_failed(ret_err, "sync", place->folder);
-    if (io_sync_folder(place->parent) < 0)
-        return io_failed(ret_err, "sync", place->parent);
-    return 0;
+    return io_sync_folder(place->parent) < 0 ? io_failed(ret_err, "sync", place->parent) : 0;
+}
+
+/* Empties and makes the folder; `made` tells where. */
+static int make_empty(const struct place *made, struct err *ret_err)
+{
+    if (io_mkdir(made->folder, 0700) == 0)
+        return 0;
+    if (errno != EEXIST)
+        return io_failed(ret_err, "make", made->folder);
+    return each_entry(made, remove_entry, NULL, ret_err);
 }
 
 static int create_here(const struct place *place, const char *head_id, struct err *ret_err)
 {
-    char from[FAMILY_PATH_MAX], to[FAMILY_PATH_MAX];
     int fds[4] = {-1, -1, -1, -1};
-    int rc = write_files(place, head_id, fds, ret_err);
+    struct place made = place_of_making(place);
+    int rc;
 
+    if (make_empty(&made, ret_err) < 0)
+        return -1;
+    rc = write_files(&made, head_id, fds, ret_err);
     for (int i = 0; i < 4; i++)
         if (fds[i] >= 0)
             (void)io_close(fds[i]);
     if (rc < 0)
         return -1;
-    if (io_rename(path_in(place, MANIFEST_NEXT, from), path_in(place, MANIFEST_FILE, to)) < 0)
-        return io_failed(ret_err, "name", to);
-    return sync_folder_and_parent(place, ret_err);
+    if (io_sync_folder(made.folder) < 0)
+        return io_failed(ret_err, "sync", made.folder);
+    if (io_rename(made.folder, place->folder) < 0)
+        return io_failed(ret_err, "name", place->folder);
+    return sync_parent(place, ret_err);
 }
 
-/* A folder with a MANIFEST is whole, but perhaps not durable: its maker may have been killed before
- * its last syncs. */
+/* A folder with a MANIFEST is whole, but its name is perhaps not durable: its maker may have been
+ * killed before its last sync. */
 static int accept_existing(const struct place *place, const char *head_id, struct err *ret_err)
 {
     struct manifest manifest;
@@ -326,7 +350,7 @@ static int accept_existing(const struct place *place, const char *head_id, struc
     manifest_fini(&manifest);
     if (!has_head)
         return err_set(ret_err, ERR_CORRUPT, "'%s' has no head %s", place->folder, head_id);
-    return sync_folder_and_parent(place, ret_err);
+    return sync_parent(place, ret_err);
 }
 
 int family_create(
@@ -342,15 +366,12 @@ int family_create(
         return err_set(ret_err, ERR_BUG, "'%s' is not the id of a head", head_id);
     if (make_parents(&place, ret_err) < 0)
         return -1;
-    if (io_mkdir(place.folder, 0700) < 0) {
-        if (errno != EEXIST)
-            return io_failed(ret_err, "make", place.folder);
-        there = is_there(path_in(&place, MANIFEST_FILE, path), ret_err);
-        if (there != 0)
-            return there < 0 ? -1 : accept_existing(&place, head_id, ret_err);
-        if (each_entry(&place, remove_entry, NULL, ret_err) < 0)
-            return -1;
-    }
+    there = is_there(path_in(&place, MANIFEST_FILE, path), ret_err);
+    if (there != 0)
+        return there < 0 ? -1 : accept_existing(&place, head_id, ret_err);
+    there = is_there(place.folder, ret_err);
+    if (there < 0 || (there > 0 && each_entry(&place, remove_entry, NULL, ret_err) < 0))
+        return -1;
     return create_here(&place, head_id, ret_err);
 }
 
@@ -468,10 +489,24 @@ int family_locate(const char *data_dir, const char *family_id, const char *head_
 
 /* ------------------------------------------------------------------ removing */
 
+/* A folder and what is in it; fine when there is none. */
+static int remove_folder(const struct place *place, struct err *ret_err)
+{
+    int there = is_there(place->folder, ret_err);
+
+    if (there <= 0)
+        return there;
+    if (each_entry(place, remove_entry, NULL, ret_err) < 0)
+        return -1;
+    if (io_rmdir(place->folder) < 0 && errno != ENOENT)
+        return io_failed(ret_err, "remove", place->folder);
+    return 0;
+}
+
 int family_remove(const char *data_dir, const char *family_id, struct err *ret_err)
 {
     char from[FAMILY_PATH_MAX], to[FAMILY_PATH_MAX];
-    struct place place;
+    struct place place, made;
     int there;
 
     if (place_init(&place, data_dir, family_id, ret_err) < 0)
@@ -486,11 +521,10 @@ int family_remove(const char *data_dir, const char *family_id, struct err *ret_e
             return io_failed(ret_err, "rename", from);
         if (io_sync_folder(place.folder) < 0)
             return io_failed(ret_err, "sync", place.folder);
-        if (each_entry(&place, remove_entry, NULL, ret_err) < 0)
-            return -1;
-        if (io_rmdir(place.folder) < 0 && errno != ENOENT)
-            return io_failed(ret_err, "remove", place.folder);
     }
+    made = place_of_making(&place);
+    if (remove_folder(&place, ret_err) < 0 || remove_folder(&made, ret_err) < 0)
+        return -1;
     /* Also when it was gone already: perhaps not durably. */
     if (io_sync_folder(place.parent) < 0 && errno != ENOENT)
         return io_failed(ret_err, "sync", place.parent);

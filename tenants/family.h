@@ -27,9 +27,10 @@ struct family_paths {
 void family_new_id(char out[ID_HEX_BYTES]);
 
 /* Makes the folder with MANIFEST, an empty base, placeholder and an empty WAL, every step synced,
- * parents too: five syncs, and one more for the first family under each of the 256 folders.
- * Idempotent: a folder that is there and whole is fine; a half-made one (no MANIFEST) is made anew.
- * One caller per family at a time. Errors: ERR_IO; ERR_CORRUPT the folder is another's. */
+ * parents too: five syncs, and one more for the first family under each of the 256 folders. It gets
+ * its name last, by one rename: a family is there whole or not at all. Idempotent: one that is
+ * there is fine; the leavings of an attempt that was cut off are made anew. One caller per family
+ * at a time. Errors: ERR_IO; ERR_CORRUPT the folder is another's. */
 int family_create(const char *data_dir, const char *family_id, const char *head_id,
     struct err *ret_err) MUST_CHECK;
 /* Reads and checks the MANIFEST, finds the head's files. Files in the folder that the MANIFEST does

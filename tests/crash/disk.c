@@ -80,22 +80,20 @@ static bool is_in_folder(const char *name, const char *folder)
 /* A call on names, done to a set of them. */
 static void apply_name(struct names *names, const struct call *call)
 {
-    struct entry *entry;
-
     switch ((int)call->kind) {
     case MAKE:
     case MAKE_FOLDER:
         names_put(names, call->name, call->file);
         break;
     case RENAME:
-        entry = names_find(names, call->name);
-        if (entry != NULL) {
-            names_put(names, call->to, entry->file);
-            names_drop(names, call->name);
-        }
+        names_move(names, call->name, call->to);
         break;
-    default:
+    case UNLINK:
+    case RMDIR:
         names_drop(names, call->name);
+        break;
+    default: /* syncs change no names */
+        break;
     }
 }
 
@@ -129,7 +127,7 @@ static int new_file(const char *name)
 
     CHECK(disk.file_count < FILES_MAX);
     *file = (struct file){.is_main = strncmp(last, "base-", 5) == 0,
-        .is_manifest = strcmp(last, "MANIFEST.tmp") == 0,
+        .is_manifest = strcmp(last, "MANIFEST") == 0,
         .is_wal = len > 4 && strcmp(last + len - 4, "-wal") == 0};
     return disk.file_count++;
 }

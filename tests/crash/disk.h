@@ -19,7 +19,7 @@ enum disk_lie {
     DISK_LIE_WAL_HEADER,     /* the sync of a WAL's header */
     DISK_LIE_WAL_CHECKPOINT, /* the sync of the WAL before a checkpoint */
     DISK_LIE_MAIN,           /* the sync of the database after a checkpoint */
-    DISK_LIE_MANIFEST,       /* the sync of MANIFEST.tmp */
+    DISK_LIE_MANIFEST,       /* the sync of a MANIFEST */
     DISK_LIE_FOLDER,         /* the fsync of a family's folder */
     DISK_LIE_PARENT,         /* the fsync of the folder above it */
 };

@@ -1,5 +1,6 @@
 #include "tests/crash/names.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "tenants/base/mem.h"
@@ -56,4 +57,26 @@ void names_free(struct names *names)
         mem_free(names->entries[i].name);
     mem_free(names->entries);
     *names = (struct names){.count = 0};
+}
+
+void names_move(struct names *names, const char *name, const char *to)
+{
+    const struct entry *entry = names_find(names, name);
+    size_t len = strlen(name);
+    size_t count = names->count; /* what is added below is not looked at again */
+
+    if (entry == NULL)
+        return;
+    names_put(names, to, entry->file);
+    names_drop(names, name);
+    for (size_t i = 0; i < count; i++) {
+        char path[400];
+
+        if (names->entries[i].gone || strncmp(names->entries[i].name, name, len) != 0 ||
+            names->entries[i].name[len] != '/')
+            continue;
+        (void)snprintf(path, sizeof(path), "%s%s", to, names->entries[i].name + len);
+        names->entries[i].gone = true;
+        names_put(names, path, names->entries[i].file);
+    }
 }

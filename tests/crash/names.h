@@ -20,6 +20,8 @@ struct names {
 struct entry *names_find(struct names *names, const char *name);
 void names_put(struct names *names, const char *name, int file);
 void names_drop(struct names *names, const char *name);
+/* A rename; a folder takes what is in it along. Nothing when there is no such name. */
+void names_move(struct names *names, const char *name, const char *to);
 void names_copy(struct names *to, const struct names *from);
 void names_free(struct names *names);
 

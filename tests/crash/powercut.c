@@ -386,8 +386,8 @@ static void cut(struct tally *tally, const struct event *event, size_t calls, en
     (void)scratch_remove(data);
 }
 
-/* Cuts after each call: with all lost (when that differs from before) and once at random; after a
- * WAL restart, many times for a while. */
+/* Cuts after each call: with all lost (when that differs from before) and once at random; many
+ * times for a while after a WAL restart, and while the family is made and removed. */
 static void cut_everywhere(struct tally *tally, bool until_bad)
 {
     size_t event = 0, calls = disk_calls();
@@ -401,7 +401,7 @@ static void cut_everywhere(struct tally *tally, bool until_bad)
             event++;
             aimed = MAX(aimed, 1); /* a new promise */
         }
-        if (disk_restarted_wal())
+        if (disk_restarted_wal() || at < 24 || at + 24 > calls) /* families made and removed */
             aimed = 14;
         if (disk_settled() || aimed > 0)
             cut(tally, &run.events[event], at, DISK_LOSE_ALL);
