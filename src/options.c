@@ -39,21 +39,20 @@ const struct option_row option_rows[] = {
     {"workers", OPTION_COUNT_OF, AT(engine.workers), "0", 0, 256, NULL, FIXED, "Threads",
         "engine threads; 0: one per core, at least 2"},
     {"slow-workers", OPTION_COUNT_OF, AT(engine.slow_workers), "0", 0, 256, NULL, FIXED, "Threads",
-        "low-priority threads for statements that outgrow --short-steps or --short-time; 0: twice "
-        "the "
-        "cores, at least 4"},
-    {"sync-threads", OPTION_UNSIGNED, AT(engine.sync_threads), "4", 1, 64, NULL, FIXED, "Threads",
+        "low-priority threads for statements that outgrow --short-steps or --short-time; "
+        "0: twice the cores, at least 4"},
+    {"sync-threads", OPTION_UNSIGNED, AT(engine.sync_threads), "16", 1, 64, NULL, FIXED, "Threads",
         "threads that wait for the disk"},
 
     {"commit", OPTION_CHOICE, AT(engine.commit), "pipelined", 0, 0, "pipelined|inline", FIXED,
         "Engine", "pipelined: sync beside the next group; inline: sync inside each commit"},
-    {"readers", OPTION_UNSIGNED, AT(engine.readers_per_database), "2", 1, 64, NULL, FIXED, "Engine",
+    {"readers", OPTION_UNSIGNED, AT(engine.readers_per_database), "4", 1, 64, NULL, FIXED, "Engine",
         "read lanes of a database beside its write lane"},
-    {"streams", OPTION_UNSIGNED, AT(engine.streams_per_database), "32", 0, 10000, NULL, FIXED,
+    {"streams", OPTION_UNSIGNED, AT(engine.streams_per_database), "128", 0, 10000, NULL, FIXED,
         "Engine", "streams (sessions that may hold a transaction) of a database"},
-    {"mailbox-messages", OPTION_UNSIGNED, AT(engine.mailbox_messages), "1024", 1, 1000000, NULL,
+    {"mailbox-messages", OPTION_UNSIGNED, AT(engine.mailbox_messages), "4096", 1, 1000000, NULL,
         FIXED, "Engine", "requests waiting for a database; more are answered 429"},
-    {"mailbox-bytes", OPTION_SIZE, AT(engine.mailbox_bytes), "16m", 64 * KIB, 16 * GIB, NULL, FIXED,
+    {"mailbox-bytes", OPTION_SIZE, AT(engine.mailbox_bytes), "64m", 64 * KIB, 16 * GIB, NULL, FIXED,
         "Engine", "their bytes together"},
     {"group-requests", OPTION_UNSIGNED, AT(engine.group_requests), "128", 1, 10000, NULL, FIXED,
         "Engine", "most write requests in one commit"},
@@ -76,11 +75,11 @@ const struct option_row option_rows[] = {
         "Budgets", "longest run of a statement"},
     {"statement-steps", OPTION_NUMBER, AT(engine.statement_steps), "0", 0, UINT64_MAX, NULL, FIXED,
         "Budgets", "VM steps of a statement; 0: no limit but time"},
-    {"short-steps", OPTION_NUMBER, AT(engine.short_steps), "200000", 1000, UINT64_MAX, NULL, FIXED,
+    {"short-steps", OPTION_NUMBER, AT(engine.short_steps), "500000", 1000, UINT64_MAX, NULL, FIXED,
         "Budgets", "VM steps after which a statement starts again on a slow worker"},
     {"short-time", OPTION_TIME, AT(engine.short_time_ms), "10ms", 1, DAY, NULL, FIXED, "Budgets",
         "time after which it does"},
-    {"loop-steps", OPTION_NUMBER, AT(engine.loop_steps), "2000", 0, 1000000, NULL, FIXED, "Budgets",
+    {"loop-steps", OPTION_NUMBER, AT(engine.loop_steps), "5000", 0, 1000000, NULL, FIXED, "Budgets",
         "VM steps of a read on an event loop before it goes to a worker; 0: never on a loop"},
     {"lock-wait", OPTION_TIME, AT(engine.lock_wait_ms), "5s", 0, HOUR, NULL, FIXED, "Budgets",
         "a statement waits so long for the write lock"},
@@ -127,7 +126,7 @@ const struct option_row option_rows[] = {
         "HTTP", "depth of JSON and msgpack bodies"},
     {"max-page", OPTION_UNSIGNED, AT(surface.max_page_size), "1000", 1, 100000, NULL, FIXED, "HTTP",
         "items of a page of a list"},
-    {"max-tokens-per-tenant", OPTION_UNSIGNED, AT(surface.max_tokens_per_tenant), "1000", 1,
+    {"max-tokens-per-tenant", OPTION_UNSIGNED, AT(surface.max_tokens_per_tenant), "10000", 1,
         10000000, NULL, FIXED, "HTTP", "tokens of a tenant"},
     {"max-connections", OPTION_UNSIGNED, AT(max_connections), "10000", 1, 10000000, NULL, LIVE,
         "HTTP", "client connections; more are answered 503"},
@@ -432,7 +431,7 @@ void options_init(struct options *options)
 
     memset(options, 0, sizeof(*options));
     arena_init(&options->arena, 0);
-    engine_options_defaults(&options->engine);
+    engine_options_defaults(&options->engine); /* for what has no row */
     for (unsigned i = 0; i < option_row_count; i++)
         CHECK(option_set(options, &option_rows[i], option_rows[i].initial, "default", &err) == 0);
 }

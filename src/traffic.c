@@ -132,11 +132,24 @@ static void log_request(const struct turn *turn, uint64_t took_ns)
 #undef VALUES
 }
 
+/* The client was told that the log has it, whatever the status says: a streamed head was 200. */
+static void log_internal(const struct exchange *x)
+{
+    char message[ERR_MSG_MAX + 8];
+
+    if (likely(!err_is_internal(x->request.err.code)))
+        return;
+    log_error("request.internal", "request=%.*s code=%s native=%d error=%s",
+        STR_ARGS(x->http.request_id), err_code_name(x->request.err.code), x->request.err.native,
+        log_quote(message, sizeof(message), str_from(x->request.err.msg)));
+}
+
 void traffic_count(const struct turn *turn)
 {
     uint64_t took_ns = clock_now_ns() - turn->x.started_ns;
 
     count_exchange(&turn->x);
     metric_observe(METRIC_REQUEST_SECONDS, took_ns);
+    log_internal(&turn->x);
     log_request(turn, took_ns);
 }

@@ -110,6 +110,9 @@ static enum run_result after_row(struct lane *lane, struct request *request,
         (flags & RUN_READ_PATH) != 0) {
         if ((flags & RUN_MAY_STREAM) == 0)
             return RUN_NEEDS_READER;
+        /* Past its first chunk a read cannot start again: so not under the short budget. */
+        if ((flags & RUN_SHORT) != 0)
+            return RUN_OUTGREW;
         if (gate_settle(&lane->actor->open->gate, ret_err) < 0)
             return RUN_FAILED;
         request->streamed = true;
