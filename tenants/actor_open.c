@@ -10,7 +10,6 @@
 #include "tenants/base/metrics.h"
 #include "tenants/family.h"
 #include "tenants/usage.h"
-#include "tenants/usage.h"
 
 struct actor_job {
     struct task task;
@@ -80,7 +79,6 @@ static void set_settings(struct open_database *open, const struct database *data
     const struct engine_options *options = &open->actor->engine->options;
 
     open->settings = database->settings;
-    open->usage = database->usage == NULL ? NULL : usage_ref(database->usage);
     open->usage = database->usage == NULL ? NULL : usage_ref(database->usage);
     open->is_catalogue = is_catalogue(database);
     open->max_bytes = database->settings.max_bytes != 0 ? database->settings.max_bytes
