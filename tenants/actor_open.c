@@ -316,7 +316,6 @@ static void settle(struct open_database *open) ON(actor_owner)
     rc = sqlite3_wal_checkpoint_v2(
         connection_db(open->write.connection), NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     vfs_checkpoint_section(false);
-    usage_set_size(open->usage, vfs_head_main_bytes(open->head), vfs_head_wal_bytes(open->head));
     if (rc != SQLITE_OK)
         log_warn("database.settle_failed", "tenant_id=%llu rc=%d",
             (unsigned long long)open->actor->tenant_id, rc);
