@@ -80,7 +80,6 @@ static void set_settings(struct open_database *open, const struct database *data
 
     open->settings = database->settings;
     open->usage = database->usage == NULL ? NULL : usage_ref(database->usage);
-    open->usage = database->usage == NULL ? NULL : usage_ref(database->usage);
     open->is_catalogue = is_catalogue(database);
     open->max_bytes = database->settings.max_bytes != 0 ? database->settings.max_bytes
                                                         : options->max_database_bytes;
@@ -318,7 +317,6 @@ static void settle(struct open_database *open) ON(actor_owner)
     rc = sqlite3_wal_checkpoint_v2(
         connection_db(open->write.connection), NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     vfs_checkpoint_section(false);
-    usage_set_size(open->usage, vfs_head_main_bytes(open->head), vfs_head_wal_bytes(open->head));
     if (rc != SQLITE_OK)
         log_warn("database.settle_failed", "tenant_id=%llu rc=%d",
             (unsigned long long)open->actor->tenant_id, rc);

@@ -5,7 +5,6 @@
 #include "tenants/base/mem.h"
 #include "tenants/base/metrics.h"
 #include "tenants/execute.h"
-#include "tenants/usage.h"
 
 void lane_init(struct lane *lane, struct actor *actor, enum lane_kind kind)
 {
@@ -70,7 +69,7 @@ bool lane_checkpoint(struct lane *lane, bool wanted_now)
     int done = 0;
     int rc;
 
-    usage_set_size(open->usage, vfs_head_main_bytes(open->head), vfs_head_wal_bytes(open->head));
+    open_note_size(open); /* comes here after every group */
     if (!wanted_now && (pages * WAL_FRAME_BYTES < options->wal_soft_bytes ||
                            now - open->last_checkpoint_ms < ACTOR_CHECKPOINT_MS))
         return false;

@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "tenants/catalogue.h"
+#include "tenants/token.h"
 #include "tests/lib/tap.h"
 
 static struct {
@@ -60,6 +61,51 @@ __attribute__((unused)) static bool is_code(enum err_code got, enum err_code wan
     if (!passed)
         (void)printf("# got %s, want %s\n", err_code_name(got), err_code_name(want));
     return passed;
+}
+
+/* Who a token is; NULL when it does not authenticate (the code is in made.call.err). */
+__attribute__((unused)) static struct principal *authenticate(struct str token)
+{
+    struct err err = ERR_INIT;
+    struct token_lookup_input input;
+    struct str prefix;
+    struct str tail;
+
+    if (token_parse(token, &prefix, &tail, &err) < 0)
+        return NULL;
+    token_hash(tail, input.hash);
+    catalogue_token_lookup(made_begin(), &input);
+    return made_wait() == ERR_NONE ? made.call.output : NULL;
+}
+
+__attribute__((unused)) static struct str mint(const struct token_mint_input *input)
+{
+    catalogue_token_mint(made_begin(), input);
+    return made_wait() == ERR_NONE ? OUT(struct token_minted)->token : str_make(NULL, 0);
+}
+
+__attribute__((unused)) static struct principal *minted_principal(
+    const struct token_mint_input *input)
+{
+    struct str token = mint(input);
+
+    return token.ptr == NULL ? NULL : authenticate(token);
+}
+
+__attribute__((unused)) static struct database *look_up(const char *tenant, const char *segment)
+{
+    struct database_lookup_input input = {.tenant = str_from(tenant), .segment = str_from(segment)};
+
+    catalogue_database_lookup(made_begin(), &input);
+    return made_wait() == ERR_NONE ? made.call.output : NULL;
+}
+
+__attribute__((unused)) static enum err_code make_database(const char *tenant, const char *slug)
+{
+    struct database_create_item item = {.slug = str_from(slug)};
+
+    return DO(database_create, struct database_create_input, .tenant = str_from(tenant),
+        .items = &item, .count = 1);
 }
 
 #endif

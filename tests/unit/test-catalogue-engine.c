@@ -20,14 +20,6 @@ static void open_catalogue(char *bootstrap)
     }
 }
 
-static struct database *look_up(const char *tenant, const char *segment)
-{
-    struct database_lookup_input input = {.tenant = str_from(tenant), .segment = str_from(segment)};
-
-    catalogue_database_lookup(made_begin(), &input);
-    return made_wait() == ERR_NONE ? made.call.output : NULL;
-}
-
 static bool has_folder(const struct database *database)
 {
     char path[256];

