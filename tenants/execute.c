@@ -69,10 +69,11 @@ static void collect_stats(struct lane *lane, struct request *request,
     stats->is_write = statement->class != STATEMENT_READ;
     stats->is_insert = statement->is_insert;
     if (stats->is_write && statement->class == STATEMENT_WRITE) {
-        stats->changes = (uint64_t)sqlite3_changes64(db);
+        stats->rows_written = (uint64_t)(sqlite3_total_changes64(db) - changes_before);
+        /* A pragma leaves the count of the statement before it. */
+        stats->changes = stats->rows_written == 0 ? 0 : (uint64_t)sqlite3_changes64(db);
         stats->last_insert_rowid = sqlite3_last_insert_rowid(db);
-        stats->rows_written =
-            MAX(stats->changes, (uint64_t)(sqlite3_total_changes64(db) - changes_before));
+        stats->rows_written = MAX(stats->changes, stats->rows_written);
     }
     request->total.rows_read += stats->rows_read;
     request->total.rows_written += stats->rows_written;

@@ -89,6 +89,7 @@ static enum run_result member_run(struct lane *lane, struct request *request, un
 {
     struct err err = ERR_INIT;
     enum run_result result;
+    bool violated;
     bool keeps;
 
     if (execute_verb(lane, VERB_SAVEPOINT_REQUEST) != SQLITE_OK)
@@ -96,10 +97,12 @@ static enum run_result member_run(struct lane *lane, struct request *request, un
     member_begin(lane, request, flags);
     result = request->kind == REQUEST_PROCEDURE ? execute_procedure(lane, request)
                                                 : member_statements(lane, request, flags);
+    /* Before execute_end(): ending the request's defer_foreign_keys clears SQLite's count. */
+    violated = result == RUN_OK && !lost(lane) && execute_deferred_keys_violated(lane, &err);
     execute_end(lane);
     if (lost(lane))
         return result;
-    if (result == RUN_OK && execute_deferred_keys_violated(lane, &err)) {
+    if (violated) {
         forget(request);
         execute_report(
             request, request->statement_count == 0 ? 0 : request->statement_count - 1, &err);

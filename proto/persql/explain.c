@@ -1,6 +1,7 @@
 /* explain and validate: what a statement would do, found out by EXPLAIN, which runs nothing and
  * goes through the same guard as the statement itself. */
 #include "proto/persql/persql.h"
+#include "tenants/sql_text.h"
 
 /* The sink of validate: takes rows and forgets them. */
 struct validating {
@@ -127,11 +128,26 @@ static void on_validated(struct request *request)
     persql_finish(x, &e);
 }
 
+/* EXPLAIN takes these; a request does not. */
+static bool is_transaction_word(struct str sql)
+{
+    static const char *const words[] = {
+        "BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE"};
+    struct sql_verb verb = sql_verb(sql);
+
+    for (size_t i = 0; i < ARRAY_LEN(words) && !verb.is_explain; i++) {
+        if (str_is_nocase(verb.word, words[i]))
+            return true;
+    }
+    return false;
+}
+
 void persql_validate(struct exchange *x)
 {
     static const struct sink_ops ignore = {
         ignore_begin, ignore_row, ignore_end, ignore_error, NULL};
     struct validating *validating;
+    struct str statement;
     size_t prefix_len;
 
     if (!prepare(x, "EXPLAIN ", &prefix_len))
@@ -146,6 +162,15 @@ void persql_validate(struct exchange *x)
     x->state = validating;
     x->request.sink = &validating->sink;
     x->request.done = on_validated;
+    x->request.owner = x;
+    statement = x->request.statements[0].sql;
+    if (is_transaction_word(str_make(statement.ptr + prefix_len, statement.len - prefix_len))) {
+        (void)err_set(&x->request.err, ERR_TRANSACTION_WORDS,
+            "BEGIN, COMMIT and the like need a session; send the statements as one batch with "
+            "\"transaction\": true instead");
+        on_validated(&x->request);
+        return;
+    }
     exchange_run(x);
 }
 
