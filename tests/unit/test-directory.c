@@ -8,6 +8,8 @@
 #include "tests/lib/fake_catalogue.h"
 
 static enum err_code load_token(
+    struct directory *directory, struct directory_load *load, struct str token) ON(loop_thread);
+static enum err_code load_token(
     struct directory *directory, struct directory_load *load, struct str token)
 {
     memset(load, 0, sizeof(*load));
@@ -20,6 +22,8 @@ static enum err_code load_token(
     return load->call.err.code;
 }
 
+static enum err_code load_database(struct directory *directory, struct directory_load *load,
+    struct str tenant, struct str database) ON(loop_thread);
 static enum err_code load_database(struct directory *directory, struct directory_load *load,
     struct str tenant, struct str database)
 {
