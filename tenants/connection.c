@@ -7,6 +7,7 @@
 #include "tenants/base/check.h"
 #include "tenants/base/hash.h"
 #include "tenants/base/mem.h"
+#include "tenants/functions.h"
 #include "tenants/guard.h"
 #include "tenants/sql_error.h"
 #include "tenants/statement_cache.h"
@@ -181,7 +182,7 @@ static void set_limits(struct sqlite3 *db, const struct connection_options *opti
         {SQLITE_LIMIT_EXPR_DEPTH, 500},
         {SQLITE_LIMIT_COMPOUND_SELECT, 500},
         {SQLITE_LIMIT_FUNCTION_ARG, 127},
-        {SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1000}, /* LIKE does not look at interrupts */
+        {SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 256}, /* LIKE does not look at interrupts */
         {SQLITE_LIMIT_TRIGGER_DEPTH, 100},
         {SQLITE_LIMIT_VDBE_OP, 1000000},
         {SQLITE_LIMIT_WORKER_THREADS, 0},
@@ -252,6 +253,8 @@ static int set_up(
     set_limits(db, options);
     if (!options->engine && sqlite3_drop_modules(db, (const char **)(uintptr_t)guard_modules) != 0)
         return err_set(ret_err, ERR_BUG, "cannot drop modules");
+    if (!options->engine && functions_register(db, ret_err) < 0)
+        return -1;
     if (read_header(db, &is_wal, &page_bytes, ret_err) < 0)
         return -1;
     if (!is_wal && make_wal(connection, ret_err) < 0)
