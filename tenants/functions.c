@@ -217,7 +217,7 @@ enum trim_side { TRIM_LEFT = 1, TRIM_RIGHT = 2 };
 /* trim(X, Y): X without the characters of Y at its ends. */
 static void on_trim(sqlite3_context *context, int count, sqlite3_value **values)
 {
-    unsigned sides = (unsigned)(uintptr_t)sqlite3_user_data(context);
+    unsigned sides = *(const unsigned *)sqlite3_user_data(context);
     const unsigned char *text;
     const unsigned char *chars;
     struct charset set;
@@ -345,17 +345,18 @@ static int register_beside(struct sqlite3 *db, const char *name, const char *sql
 
 int functions_register(struct sqlite3 *db, struct err *ret_err)
 {
+    static unsigned sides[] = {0, TRIM_LEFT, TRIM_RIGHT, TRIM_LEFT | TRIM_RIGHT};
     static const struct {
         const char *name;
         int count;
-        unsigned data;
+        unsigned *data;
         void (*run)(sqlite3_context *, int, sqlite3_value **);
     } linear[] = {
-        {"instr", 2, 0, on_instr},
-        {"replace", 3, 0, on_replace},
-        {"trim", 2, TRIM_LEFT | TRIM_RIGHT, on_trim},
-        {"ltrim", 2, TRIM_LEFT, on_trim},
-        {"rtrim", 2, TRIM_RIGHT, on_trim},
+        {"instr", 2, &sides[0], on_instr},
+        {"replace", 3, &sides[0], on_replace},
+        {"trim", 2, &sides[TRIM_LEFT | TRIM_RIGHT], on_trim},
+        {"ltrim", 2, &sides[TRIM_LEFT], on_trim},
+        {"rtrim", 2, &sides[TRIM_RIGHT], on_trim},
     };
     /* What this SQLite does not have it does not get. */
     static const struct {
@@ -372,8 +373,8 @@ int functions_register(struct sqlite3 *db, struct err *ret_err)
 
     for (size_t i = 0; i < ARRAY_LEN(linear) && rc == SQLITE_OK; i++)
         rc = sqlite3_create_function_v2(db, linear[i].name, linear[i].count,
-            SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS,
-            (void *)(uintptr_t)linear[i].data, linear[i].run, NULL, NULL, NULL);
+            SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS, linear[i].data, linear[i].run,
+            NULL, NULL, NULL);
     for (size_t i = 0; i < ARRAY_LEN(besides) && rc == SQLITE_OK; i++) {
         if (sqlite3_libversion_number() >= besides[i].since)
             rc = register_beside(db, besides[i].name, besides[i].sql, besides[i].is_json);
