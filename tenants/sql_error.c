@@ -187,7 +187,7 @@ static size_t find(struct str text, const char *needle)
 static void split_name(struct str name, struct str *ret_table, struct str *ret_column)
 {
     struct str part;
-    struct str before = str_make(NULL, 0);
+    struct str before;
     struct str last = str_make(NULL, 0);
 
     do {

@@ -266,7 +266,7 @@ static bool makes_value(struct sql_token before)
         "RETURNING"};
 
     if (before.kind == SQL_TOKEN_OTHER && before.raw.len == 1)
-        return memchr("=<>|+-*/%&~", before.raw.ptr[0], 11) != NULL;
+        return before.raw.ptr[0] != '\0' && strchr("=<>|+-*/%&~", before.raw.ptr[0]) != NULL;
     for (size_t i = 0; i < ARRAY_LEN(words); i++) {
         if (sql_token_is(before, words[i]))
             return true;
