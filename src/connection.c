@@ -194,7 +194,8 @@ static void prepare(struct connection *connection, struct turn *turn)
     struct http_request *http = &turn->x.http;
     const struct policy *policy = &connection->loop->server->policy;
 
-    http->remote = str_from(connection->remote);
+    memcpy(turn->remote, connection->remote, sizeof(turn->remote)); /* it may outlive it */
+    http->remote = str_from(turn->remote);
     if (connection->trusted)
         policy_forwarded(policy, http);
     if (policy->base_domain[0] != '\0')
@@ -462,7 +463,14 @@ void connection_settle(struct connection *connection)
         connection_drop(connection);
         return;
     }
-    set_reading(connection, connection->in.len < CONNECTION_IN_MAX);
+    if (connection->loop->draining && connection->state == CONNECTION_IDLE &&
+        connection->queued_bytes == 0) {
+        connection_drop(connection);
+        return;
+    }
+    /* Room for a whole head, whatever its limit; what is pipelined beyond waits in the kernel. */
+    set_reading(connection,
+        connection->in.len < CONNECTION_IN_MAX + connection->loop->limits.head.head_bytes);
     update_wait(connection);
 }
 
