@@ -1,6 +1,5 @@
 #include "src/connection.h"
 
-#include <limits.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -112,7 +111,7 @@ void connection_drop(struct connection *connection)
 
 /* Everything is written: FIN. With bytes of the client still unread, closing now would reset the
  * connection and could take the answer with it; so the rest is read and thrown away for a while. */
-static void end_gently(struct connection *connection)
+static void end_gently(struct connection *connection) ON(loop_thread)
 {
     uv_os_fd_t fd;
 
@@ -140,7 +139,7 @@ static const char *code_of(int status)
 }
 
 /* An error found before there was a request: the default shape, and the end. */
-static void refuse(struct connection *connection, int status, const char *reason)
+static void refuse(struct connection *connection, int status, const char *reason) ON(loop_thread)
 {
     struct loop *loop = connection->loop;
     struct turn *turn = connection->turn;
@@ -169,6 +168,7 @@ static void refuse(struct connection *connection, int status, const char *reason
 }
 
 static void refuse_turn(struct connection *connection, enum err_code code, const char *reason)
+    ON(loop_thread)
 {
     struct err err = ERR_INIT;
 
@@ -179,7 +179,7 @@ static void refuse_turn(struct connection *connection, enum err_code code, const
 }
 
 /* The request is whole. */
-static void begin(struct connection *connection, struct str body)
+static void begin(struct connection *connection, struct str body) ON(loop_thread)
 {
     struct turn *turn = connection->turn;
 
@@ -194,7 +194,8 @@ static void prepare(struct connection *connection, struct turn *turn)
     struct http_request *http = &turn->x.http;
     const struct policy *policy = &connection->loop->server->policy;
 
-    http->remote = str_from(connection->remote);
+    memcpy(turn->remote, connection->remote, sizeof(turn->remote)); /* it may outlive it */
+    http->remote = str_from(turn->remote);
     if (connection->trusted)
         policy_forwarded(policy, http);
     if (policy->base_domain[0] != '\0')
@@ -205,6 +206,7 @@ static void prepare(struct connection *connection, struct turn *turn)
 /* The head is parsed: is there a body, may it come, is it here already? Returns how much of `rest`
  * was taken. */
 static size_t open_body(struct connection *connection, struct turn *turn, struct str rest)
+    ON(loop_thread)
 {
     struct http_head *head = &turn->head;
     uint64_t length = head->has_content_length ? head->content_length : 0;
@@ -231,6 +233,7 @@ static size_t open_body(struct connection *connection, struct turn *turn, struct
 
 /* Returns how much was taken; 0 when the head is not whole. */
 static size_t take_head(struct connection *connection, const char *bytes, size_t len)
+    ON(loop_thread)
 {
     struct loop *loop = connection->loop;
     struct http_head *head = &connection->head;
@@ -268,7 +271,7 @@ static size_t take_head(struct connection *connection, const char *bytes, size_t
 }
 
 /* Counts `more` bytes of body against the total of all connections. -1: refused. */
-static int charge(struct connection *connection, uint64_t more)
+static int charge(struct connection *connection, uint64_t more) ON(loop_thread)
 {
     struct server *server = connection->loop->server;
     uint64_t before = atomic_fetch_add(&server->body_bytes, more);
@@ -281,6 +284,7 @@ static int charge(struct connection *connection, uint64_t more)
 }
 
 static size_t take_length_body(struct connection *connection, const char *bytes, size_t len)
+    ON(loop_thread)
 {
     struct turn *turn = connection->turn;
     size_t taken = (size_t)MIN((uint64_t)len, turn->body_left);
@@ -297,6 +301,7 @@ static size_t take_length_body(struct connection *connection, const char *bytes,
 }
 
 static size_t take_chunked_body(struct connection *connection, const char *bytes, size_t len)
+    ON(loop_thread)
 {
     struct turn *turn = connection->turn;
     struct str part;
@@ -325,7 +330,7 @@ static size_t take_chunked_body(struct connection *connection, const char *bytes
 }
 
 /* Takes what it can of `bytes`; returns how much. Stops where an answer must come first. */
-static size_t take(struct connection *connection, const char *bytes, size_t len)
+static size_t take(struct connection *connection, const char *bytes, size_t len) ON(loop_thread)
 {
     size_t at = 0;
 
@@ -361,7 +366,7 @@ static size_t take(struct connection *connection, const char *bytes, size_t len)
 }
 
 /* Serves what `in` holds. */
-static void take_input(struct connection *connection)
+static void take_input(struct connection *connection) ON(loop_thread)
 {
     if (connection->serving)
         return;
@@ -383,7 +388,7 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret_buf)
     *ret_buf = uv_buf_init(connection->loop->read_buffer, LOOP_READ_BYTES);
 }
 
-static void receive(struct connection *connection, const char *bytes, size_t len)
+static void receive(struct connection *connection, const char *bytes, size_t len) ON(loop_thread)
 {
     size_t taken = 0;
 
@@ -403,7 +408,7 @@ static void receive(struct connection *connection, const char *bytes, size_t len
 }
 
 /* The client has closed its side. It may still read: an answer under way gets WAIT_GONE's time. */
-static void on_eof(struct connection *connection)
+static void on_eof(struct connection *connection) ON(loop_thread)
 {
     connection->at_eof = true;
     (void)uv_read_stop(&connection->uv.stream);
@@ -427,7 +432,7 @@ static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
     loop_thread_leave();
 }
 
-static void set_reading(struct connection *connection, bool wanted)
+static void set_reading(struct connection *connection, bool wanted) ON(loop_thread)
 {
     if (wanted == connection->reading || connection->at_eof)
         return;
@@ -458,7 +463,14 @@ void connection_settle(struct connection *connection)
         connection_drop(connection);
         return;
     }
-    set_reading(connection, connection->in.len < CONNECTION_IN_MAX);
+    if (connection->loop->draining && connection->state == CONNECTION_IDLE &&
+        connection->queued_bytes == 0) {
+        connection_drop(connection);
+        return;
+    }
+    /* Room for a whole head, whatever its limit; what is pipelined beyond waits in the kernel. */
+    set_reading(connection,
+        connection->in.len < CONNECTION_IN_MAX + connection->loop->limits.head.head_bytes);
     update_wait(connection);
 }
 
@@ -514,98 +526,4 @@ void connection_drain(struct connection *connection)
 {
     if (connection->state == CONNECTION_IDLE && connection->queued_bytes == 0)
         connection_drop(connection);
-}
-
-/* ---- the beginning ---- */
-
-static int open_handle(struct connection *connection, uv_stream_t *listener)
-{
-    int rc = listener->type == UV_TCP
-                 ? uv_tcp_init(&connection->loop->uv, &connection->uv.tcp)
-                 : uv_pipe_init(&connection->loop->uv, &connection->uv.pipe, 0);
-
-    CHECK(rc == 0);
-    connection->uv.handle.data = connection;
-    return uv_accept(listener, &connection->uv.stream);
-}
-
-static void learn_peer(struct connection *connection)
-{
-    struct sockaddr_storage peer = {.ss_family = AF_UNIX};
-    int len = sizeof(peer);
-
-    if (connection->uv.handle.type == UV_TCP) {
-        (void)uv_tcp_nodelay(&connection->uv.tcp, 1);
-        if (uv_tcp_getpeername(&connection->uv.tcp, (struct sockaddr *)&peer, &len) == 0)
-            (void)uv_ip_name(
-                (struct sockaddr *)&peer, connection->remote, sizeof(connection->remote));
-    } else {
-        memcpy(connection->remote, "unix:", sizeof("unix:"));
-    }
-    connection->trusted =
-        policy_trusts(&connection->loop->server->policy, (struct sockaddr *)&peer);
-    connection->counted =
-        !connection->trusted && address_key_of((struct sockaddr *)&peer, &connection->key);
-}
-
-static void on_refused_closed(uv_handle_t *handle)
-{
-    struct connection *connection = handle->data;
-    struct loop *loop = connection->loop;
-
-    loop_thread_enter();
-    loop->connection_count--;
-    mem_free(connection);
-    loop_settle(loop);
-    loop_thread_leave();
-}
-
-/* Says why, if it may, and closes. `answer` is small and static. */
-static void turn_away(struct connection *connection, struct str answer)
-{
-    char copy[128];
-    uv_buf_t buf = uv_buf_init(copy, (unsigned)answer.len);
-
-    CHECK(answer.len <= sizeof(copy));
-    if (answer.len > 0) {
-        memcpy(copy, answer.ptr, answer.len);
-        (void)uv_try_write(&connection->uv.stream, &buf, 1);
-        metric_add(METRIC_CONNECTIONS_REFUSED, 1);
-    }
-    connection->state = CONNECTION_CLOSING;
-    uv_close(&connection->uv.handle, on_refused_closed);
-}
-
-void connection_accept(struct loop *loop, uv_stream_t *listener)
-{
-    static const struct str full =
-        STR_LITERAL("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n"
-                    "Retry-After: 1\r\nConnection: close\r\n\r\n");
-    static const struct str many =
-        STR_LITERAL("HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n"
-                    "Retry-After: 1\r\nConnection: close\r\n\r\n");
-    struct connection *connection = mem_zalloc(sizeof(*connection));
-    enum admission_answer answer;
-
-    connection->loop = loop;
-    connection->wait = WAIT_NOTHING;
-    connection->resumes_seen = UINT_MAX;
-    list_init(&connection->link);
-    list_init(&connection->waiting);
-    loop->connection_count++;
-    if (open_handle(connection, listener) != 0) {
-        turn_away(connection, str_make(NULL, 0));
-        return;
-    }
-    learn_peer(connection);
-    answer =
-        admission_enter(&loop->server->admission, connection->counted ? &connection->key : NULL);
-    if (answer != ADMIT) {
-        turn_away(connection, answer == REFUSE_TOTAL ? full : many);
-        return;
-    }
-    metric_add(METRIC_CONNECTIONS_ACCEPTED, 1);
-    metric_gauge_add(METRIC_CONNECTIONS, 0, 1);
-    list_append(&loop->connections, &connection->link);
-    connection_settle(connection);
 }

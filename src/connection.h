@@ -19,7 +19,6 @@
 
 #include "src/turn.h"
 
-#define CONNECTION_REMOTE_BYTES 46
 #define CONNECTION_IN_MAX (128UL * 1024)
 #define CONNECTION_PROGRESS_BYTES (64UL * 1024)
 
@@ -61,7 +60,7 @@ struct connection {
     bool trusted;      /* a proxy of ours */
     bool counted;      /* by address */
     struct address_key key;
-    char remote[CONNECTION_REMOTE_BYTES];
+    char remote[TURN_REMOTE_BYTES];
 };
 
 /* Takes a new connection from a listening handle. Refuses it (with a short answer) over a limit. */

@@ -45,6 +45,7 @@ static void on_written(uv_write_t *request, int status)
 }
 
 static void queue(struct connection *connection, struct buf *body, size_t sent, size_t streamed)
+    ON(loop_thread)
 {
     struct buf *head = &connection->loop->scratch;
     size_t head_sent = MIN(sent, head->len);
@@ -80,6 +81,7 @@ static void queue(struct connection *connection, struct buf *body, size_t sent, 
 
 /* Sends scratch and body; what cannot go now is queued. `streamed` is turn_sent()'s share. */
 static void send_all(struct connection *connection, struct buf *body, size_t streamed)
+    ON(loop_thread)
 {
     struct buf *head = &connection->loop->scratch;
     size_t total = head->len + (body == NULL ? 0 : body->len);
@@ -113,8 +115,8 @@ void connection_send(struct connection *connection, struct buf *body)
     send_all(connection, body, 0);
 }
 
-static void fill_head(
-    struct connection *connection, const struct turn *turn, struct http_head_out *head)
+static void fill_head(struct connection *connection, const struct turn *turn,
+    struct http_head_out *head) ON(loop_thread)
 {
     head->date = loop_date(connection->loop);
     head->request_id = turn->x.http.request_id;
@@ -133,7 +135,7 @@ static void decide_close(struct connection *connection, const struct turn *turn)
 }
 
 /* Head and body at once: the usual case. */
-static void answer_whole(struct connection *connection, struct turn *turn)
+static void answer_whole(struct connection *connection, struct turn *turn) ON(loop_thread)
 {
     struct http_response *response = &turn->x.response;
     struct buf *body = &response->body;
@@ -151,7 +153,7 @@ static void answer_whole(struct connection *connection, struct turn *turn)
 }
 
 /* The end of a streamed answer: its last bytes, and the mark that it is whole. */
-static void answer_rest(struct connection *connection, struct turn *turn)
+static void answer_rest(struct connection *connection, struct turn *turn) ON(loop_thread)
 {
     struct http_response *response = &turn->x.response;
     struct buf *scratch = &connection->loop->scratch;

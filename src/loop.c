@@ -249,7 +249,7 @@ static void give_order(
     loop_post(loop, &order->item);
 }
 
-static void drain_now(struct loop *loop)
+static void drain_now(struct loop *loop) ON(loop_thread)
 {
     if (loop->draining)
         return;
@@ -261,7 +261,7 @@ static void drain_now(struct loop *loop)
     }
 }
 
-static void on_drain(struct inbox_item *item)
+static void on_drain(struct inbox_item *item) ON(loop_thread)
 {
     struct order *order = CONTAINER_OF(item, struct order, item);
 
@@ -269,7 +269,7 @@ static void on_drain(struct inbox_item *item)
     mem_free(order);
 }
 
-static void on_stop(struct inbox_item *item)
+static void on_stop(struct inbox_item *item) ON(loop_thread)
 {
     struct order *order = CONTAINER_OF(item, struct order, item);
     struct loop *loop = order->loop;

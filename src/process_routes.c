@@ -103,7 +103,7 @@ static void on_token_call_done(struct catalogue_call *call)
     x->services->post(x, on_metrics_token);
 }
 
-static void get_metrics(struct exchange *x)
+static void get_metrics(struct exchange *x) ON(loop_thread)
 {
     struct str header = x->http.authorization;
     struct principal *known;
@@ -174,7 +174,7 @@ static void answer_options(struct exchange *x)
 
 /* ---- dispatch ---- */
 
-static void refuse_draining(struct exchange *x)
+static void refuse_draining(struct exchange *x) ON(loop_thread)
 {
     struct err err = ERR_INIT;
 

@@ -52,11 +52,12 @@ static void check_descriptors(const struct options *options)
             (unsigned long long)files.rlim_cur, (unsigned long long)wanted);
 }
 
-/* SIGHUP opens the file anew: whoever rotates has moved the old one away. */
+/* SIGHUP opens the file anew: whoever rotates has moved the old one away. The descriptor keeps its
+ * number: threads write to it meanwhile, and a closed number could be a database's a moment later.
+ */
 static int open_log(struct server *server, struct err *ret_err)
 {
     const char *path = server->options->log_file;
-    int old = server->log_fd;
     int fd;
 
     log_set_level(server->options->log_level);
@@ -65,10 +66,13 @@ static int open_log(struct server *server, struct err *ret_err)
     fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
     if (fd < 0)
         return err_set_errno(ret_err, ERR_IO, errno, "cannot open the log file %s", path);
-    log_set_fd(fd);
-    server->log_fd = fd;
-    if (old >= 0)
-        (void)close(old); /* lines written meanwhile went to one of the two */
+    if (server->log_fd < 0) {
+        server->log_fd = fd;
+        log_set_fd(fd);
+        return 0;
+    }
+    CHECK(dup3(fd, server->log_fd, O_CLOEXEC) == server->log_fd);
+    (void)close(fd);
     return 0;
 }
 

@@ -74,7 +74,7 @@ void traffic_count_refusal(int status)
     count(0, "none", "none", status);
 }
 
-static void count_exchange(const struct exchange *x)
+static void count_exchange(const struct exchange *x) ON(loop_thread)
 {
     const char *dialect;
     unsigned route = route_index(x, &dialect);

@@ -118,7 +118,7 @@ struct str turn_make_id(struct loop *loop, char out[TURN_ID_BYTES])
 }
 
 /* The exchange is at home again and complete. */
-static void complete(struct turn *turn)
+static void complete(struct turn *turn) ON(loop_thread)
 {
     traffic_count(turn);
     if (turn->connection == NULL) {
@@ -128,7 +128,7 @@ static void complete(struct turn *turn)
     connection_answer(turn->connection, turn);
 }
 
-static void run(struct turn *turn, void (*step)(struct exchange *x))
+static void run(struct turn *turn, void (*step)(struct exchange *x)) ON(loop_thread)
 {
     turn->running = true;
     step(&turn->x);
@@ -137,13 +137,13 @@ static void run(struct turn *turn, void (*step)(struct exchange *x))
         complete(turn);
 }
 
-static void serve(struct exchange *x)
+static void serve(struct exchange *x) ON(loop_thread)
 {
     if (!process_routes_serve(turn_of(x)))
         exchange_begin(x);
 }
 
-static void start(struct turn *turn)
+static void start(struct turn *turn) ON(loop_thread)
 {
     if (turn->x.http.request_id.len == 0)
         turn->x.http.request_id = turn_make_id(turn->loop, turn->request_id);
@@ -183,7 +183,7 @@ void turn_refuse(struct turn *turn, const struct err *err)
     complete(turn);
 }
 
-static void on_home(struct inbox_item *item)
+static void on_home(struct inbox_item *item) ON(loop_thread)
 {
     struct turn *turn = CONTAINER_OF(item, struct turn, home);
     struct connection *connection = turn->connection;
@@ -265,7 +265,7 @@ enum chunk_answer turn_chunk(struct exchange *x)
     return CHUNK_PAUSE;
 }
 
-static void on_chunk(struct inbox_item *item)
+static void on_chunk(struct inbox_item *item) ON(loop_thread)
 {
     struct turn *turn = CONTAINER_OF(item, struct turn, chunk_item);
     struct connection *connection = turn->connection;

@@ -22,6 +22,7 @@
 #define TURN_LOW_BYTES (256UL * 1024)
 #define TURN_KEEP_BYTES (16UL * 1024)
 #define TURN_ID_BYTES 24
+#define TURN_REMOTE_BYTES 46
 
 struct turn {
     struct exchange x;
@@ -37,6 +38,7 @@ struct turn {
     struct http_chunked chunked;
     struct str allow_origin;
     char request_id[TURN_ID_BYTES];
+    char remote[TURN_REMOTE_BYTES];
 
     struct inbox_item home; /* post() and finish() */
     void (*continuation)(struct exchange *x);

@@ -75,7 +75,7 @@ def wait_until(condition, seconds=30):
 @pytest.mark.parametrize("ending", ["close", "reset"])
 @pytest.mark.parametrize("sql", [ENDLESS, ROWS.format(100_000_000)], ids=["computing", "streaming"])
 def test_a_query_ends_when_its_client_goes_away(start_server, ending, sql):
-    server = start_server("--statement-time", "1h", "--slow-reader", "1h")
+    server = start_server("--statement-time", "1h", "--slow-reader", "1h", "--log-level", "debug")
     database = Admin(server).tenant().database()
     connection = Connection(server)
     connection.send(request(database, sql))
