@@ -5,6 +5,7 @@
 #include <sqlite3.h>
 #include <stdatomic.h>
 
+#include "tenants/base/clock.h"
 #include "tenants/base/list.h"
 #include "tenants/base/mem.h"
 #include "tenants/base/thread.h"
@@ -33,6 +34,14 @@ static struct account everyone = {.held = OWNER, .limit_bytes = UINT64_MAX >> 1}
 static struct list accounts = {&accounts, &accounts};
 static struct mutex accounts_lock = {.native = PTHREAD_MUTEX_INITIALIZER};
 static __thread struct account *current;
+
+/* The clock is looked at with every CLOCK_ALLOCATIONS-th allocation. */
+#define CLOCK_ALLOCATIONS 64
+static __thread struct {
+    uint64_t until_ns; /* 0: no limit */
+    unsigned allocations;
+    bool over;
+} allowed;
 
 /* ------------------------------------------------------------------ charging */
 
@@ -76,6 +85,25 @@ static bool charge(struct account *account, uint64_t bytes)
     return true;
 }
 
+bool account_limit_time(uint64_t until_ns)
+{
+    bool over = allowed.over;
+
+    allowed.until_ns = until_ns;
+    allowed.allocations = 0;
+    allowed.over = false;
+    return over;
+}
+
+static bool in_time(void)
+{
+    if (likely(allowed.until_ns == 0))
+        return true;
+    if (!allowed.over && ++allowed.allocations % CLOCK_ALLOCATIONS == 0)
+        allowed.over = clock_now_ns() > allowed.until_ns;
+    return !allowed.over;
+}
+
 /* ------------------------------------------------------------------ sqlite3_mem_methods */
 
 static struct block *block_of(void *memory)
@@ -94,7 +122,7 @@ static void *on_malloc(int size)
     uint64_t bytes = (uint64_t)round_up(size);
     struct block *block;
 
-    if (!charge(account, bytes + sizeof(*block)))
+    if (!in_time() || !charge(account, bytes + sizeof(*block)))
         return NULL;
     block = mem_try_alloc((size_t)bytes + sizeof(*block));
     if (unlikely(block == NULL)) {
@@ -130,7 +158,7 @@ static void *on_realloc(void *memory, int size)
     uint64_t before = block->size;
     uint64_t bytes = (uint64_t)round_up(size);
 
-    if (bytes > before && !charge(account, bytes - before))
+    if (bytes > before && (!in_time() || !charge(account, bytes - before)))
         return NULL;
     moved = mem_try_realloc(block, (size_t)bytes + sizeof(*block));
     if (unlikely(moved == NULL)) {

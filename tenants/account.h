@@ -38,6 +38,10 @@ void account_set_limit(struct account *account, uint64_t limit_bytes);
 /* True when an allocation was refused since the last call: tells a budget from a machine without
  * memory. Clears the mark. */
 bool account_was_refused(struct account *account);
+/* Compiling hostile SQL takes time between SQLite's looks at its progress handler, but it allocates
+ * all the while: after `until_ns` (clock_now_ns(); 0: no limit) this thread's allocations are
+ * refused. For sqlite3_prepare only. Returns whether the limit before was reached. */
+bool account_limit_time(uint64_t until_ns);
 /* Sum over all accounts and what was allocated in none. Takes a lock; O(accounts): for timers and
  * metrics, not for each request. */
 uint64_t account_total(void);

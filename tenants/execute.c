@@ -2,6 +2,7 @@
 
 #include <sqlite3.h>
 
+#include "tenants/account.h"
 #include "tenants/base/check.h"
 #include "tenants/base/clock.h"
 #include "tenants/base/metrics.h"
@@ -205,9 +206,16 @@ static enum run_result prepare(struct lane *lane, struct request *request, unsig
     struct statement *statement = NULL;
     struct str tail;
     enum run_result result;
+    bool out_of_time;
+    int rc;
 
-    if (connection_prepare(lane->connection, input->sql, (flags & RUN_ON_LOOP) != 0, &statement,
-            &tail, ret_err) < 0) {
+    (void)account_limit_time(lane->short_until_ns != 0 ? lane->short_until_ns : lane->deadline_ns);
+    rc = connection_prepare(
+        lane->connection, input->sql, (flags & RUN_ON_LOOP) != 0, &statement, &tail, ret_err);
+    out_of_time = account_limit_time(0);
+    if (rc < 0) {
+        if (out_of_time && lane->stop == STOP_NONE)
+            lane->stop = lane->short_until_ns != 0 ? STOP_OUTGREW : STOP_DEADLINE;
         if ((flags & RUN_ON_LOOP) != 0 && ret_err->code == ERR_NONE)
             return RUN_OUTGREW;
         if (lane->stop != STOP_NONE)
@@ -230,7 +238,7 @@ static enum run_result prepare(struct lane *lane, struct request *request, unsig
     }
     result = check_class(lane, request, statement, flags, ret_err);
     if (result == RUN_OK && execute_bind(lane, statement, input, ret_err) < 0)
-        result = RUN_FAILED;
+        result = ret_err->code == ERR_TOO_LARGE && lane->value_limited ? RUN_OUTGREW : RUN_FAILED;
     if (result != RUN_OK) {
         connection_release(lane->connection, statement);
         return result;

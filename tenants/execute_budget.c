@@ -7,7 +7,11 @@
 #include "tenants/base/metrics.h"
 #include "tenants/sql_error.h"
 
-#define PROGRESS_OPS 1000
+/* Steps between two looks at the budgets. A step can be a call of randomblob(30000000) that takes
+ * 60 ms: 1,000 steps were 5 s past the deadline; 100 cost nothing that could be measured. */
+#define PROGRESS_OPS 100
+/* On fast workers and loops: a statement that makes larger values goes to a slow worker. */
+#define SHORT_VALUE_BYTES (1 << 20)
 
 /* Called by SQLite every PROGRESS_OPS steps; non-zero ends the statement. */
 static int on_progress(void *context)
@@ -47,6 +51,7 @@ void execute_begin(struct lane *lane, struct request *request, unsigned flags)
         .read_only = request->read_only,
         .no_prepare = (flags & RUN_ON_LOOP) != 0,
     };
+    bool is_short = (flags & (RUN_SHORT | RUN_ON_LOOP)) != 0;
     uint64_t now = clock_now_ns();
 
     connection_set_context(lane->connection, &context);
@@ -60,8 +65,11 @@ void execute_begin(struct lane *lane, struct request *request, unsigned flags)
     lane->short_steps = (flags & RUN_ON_LOOP) != 0 ? options->loop_steps
                         : (flags & RUN_SHORT) != 0 ? options->short_steps
                                                    : 0;
-    lane->short_until_ns =
-        (flags & (RUN_SHORT | RUN_ON_LOOP)) != 0 ? now + options->short_time_ms * NS_PER_MS : 0;
+    lane->short_until_ns = is_short ? now + options->short_time_ms * NS_PER_MS : 0;
+    lane->value_limited = is_short && options->max_value_bytes > SHORT_VALUE_BYTES;
+    if (lane->value_limited)
+        (void)sqlite3_limit(
+            connection_db(lane->connection), SQLITE_LIMIT_LENGTH, SHORT_VALUE_BYTES);
     sqlite3_progress_handler(connection_db(lane->connection), PROGRESS_OPS, on_progress, lane);
 }
 
@@ -70,6 +78,10 @@ void execute_end(struct lane *lane)
     static const struct connection_context nobody = {.stateless = true};
 
     lane->running = NULL;
+    if (lane->value_limited)
+        (void)sqlite3_limit(connection_db(lane->connection), SQLITE_LIMIT_LENGTH,
+            (int)lane->actor->engine->options.max_value_bytes);
+    lane->value_limited = false;
     connection_set_context(lane->connection, &nobody);
     /* What a request set (PRAGMA foreign_keys) ends with it, except on its own stream. Where this
      * fails, foreign keys are back all the same, and the rest is tried again next time. */
@@ -147,6 +159,10 @@ enum run_result execute_error(struct lane *lane, int rc, struct err *ret_err)
     case SQLITE_IOERR:
         if (vfs_would_block())
             return RUN_WOULD_BLOCK;
+        break;
+    case SQLITE_TOOBIG:
+        if (lane->value_limited)
+            return RUN_OUTGREW;
         break;
     case SQLITE_NOMEM:
         if (account_was_refused(lane->actor->open->account)) {
