@@ -370,6 +370,16 @@ struct writer {
     unsigned failed;
 };
 
+static bool try_here(struct database *database, struct request *request)
+{
+    bool taken;
+
+    loop_thread_enter();
+    taken = engine_try_here(fixture.engine, database, request);
+    loop_thread_leave();
+    return taken;
+}
+
 static void *write_many(void *argument)
 {
     struct writer *writer = argument;
@@ -385,7 +395,7 @@ static void *write_many(void *argument)
         call_bind_integer(&call, i);
         call.request.lane_hint = writer->number;
         /* This thread is a loop, too: every second write goes the way that only reads may. */
-        if (i % 2 == 0 || !engine_try_here(fixture.engine, writer->database, &call.request))
+        if (i % 2 == 0 || !try_here(writer->database, &call.request))
             call_submit(&call, &fixture, writer->database);
         call_wait(&call);
         if (call.request.err.code != ERR_NONE)

@@ -82,8 +82,8 @@ static void test_cases(void)
         "trim(NULL, 'a')",
         "trim('a', NULL)",
         "trim('\xc3\xbcx\xc3\xbc', '\xc3\xbc')",
-        "trim('\xc3\xbcx\xc3\xbc', '\xc3\xbc\xc3\x9f"
-        "x')",
+        ("trim('\xc3\xbcx\xc3\xbc', '\xc3\xbc\xc3\x9f"
+         "x')"),
         "trim('\xe2\x82\xac\xf0\x9f\x90\xa6z', '\xf0\x9f\x90\xa6\xe2\x82\xac')",
         "trim('\xc3\xbc', '\xc3\xa4')",
         "trim(1231, 1)",

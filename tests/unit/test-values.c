@@ -70,7 +70,7 @@ static void test_round_trips(void)
                 values_write_json(&out, &values[i], false);
             else
                 values_write_msgpack(&out, &values[i]);
-            if (document_init(&d, format, buf_view(&out), 8, &arena, &err) < 0 ||
+            if (document_init(&d, (enum body_format)format, buf_view(&out), 8, &arena, &err) < 0 ||
                 (document_next(&d), values_read(&d, &back, &err)) < 0 ||
                 document_end(&d, &err) < 0 || !same(&back, &values[i])) {
                 wrong++;
