@@ -107,6 +107,11 @@ static struct principal *make(const char *role, const struct str *tables, size_t
     return principal_new(&from);
 }
 
+static void tear_down(void)
+{
+    guarded_remove(&guarded);
+}
+
 static void set_up(void)
 {
     static const struct str tables[] = {STR_LITERAL("orders"), STR_LITERAL("order_list")};
@@ -122,6 +127,7 @@ static void set_up(void)
     CHECK(sqlite3_vfs_register(&watch, 0) == SQLITE_OK);
     options.vfs = "watch";
     guarded_open(&guarded, &options);
+    (void)atexit(tear_down);
     guarded_engine(&guarded, schema);
     principals[0] = make("owner", NULL, 0);
     principals[1] = make("owner", tables, ARRAY_LEN(tables));
