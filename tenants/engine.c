@@ -363,19 +363,3 @@ bool engine_idle(struct engine *engine)
 {
     return atomic_load(&engine->in_flight) == 0;
 }
-
-void engine_stats(struct engine *engine, struct engine_stats *ret_stats)
-{
-    *ret_stats = (struct engine_stats){.sqlite_memory_bytes = account_total()};
-    mutex_lock(&engine->registry_lock);
-    ret_stats->databases_open = engine->open_count;
-    LIST_FOREACH(item, &engine->open_list)
-    {
-        struct open_database *open = LIST_ENTRY(item, struct open_database, open_link);
-
-        ret_stats->lanes += 1 + open->reader_count + open->stream_count;
-        ret_stats->wal_bytes += vfs_head_wal_bytes(open->head);
-        ret_stats->requests_waiting += open->actor->waiting;
-    }
-    mutex_unlock(&engine->registry_lock);
-}

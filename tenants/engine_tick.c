@@ -142,6 +142,27 @@ static void trim(struct engine *engine, uint64_t now_ns)
     (void)malloc_trim(0);
 }
 
+void engine_stats(struct engine *engine, struct engine_stats *ret_stats)
+{
+    struct actor **actors = open_actors(engine, &ret_stats->databases_open);
+    unsigned count = ret_stats->databases_open;
+
+    *ret_stats =
+        (struct engine_stats){.databases_open = count, .sqlite_memory_bytes = account_total()};
+    for (unsigned i = 0; i < count; i++) {
+        struct actor *actor = actors[i];
+
+        mutex_lock(&actor->lock);
+        if (actor->state == ACTOR_OPEN) {
+            ret_stats->lanes += 1 + actor->open->reader_count + actor->open->stream_count;
+            ret_stats->wal_bytes += vfs_head_wal_bytes(actor->open->head);
+        }
+        ret_stats->requests_waiting += actor->waiting;
+        mutex_unlock(&actor->lock);
+    }
+    give_back(actors, count);
+}
+
 void engine_tick(struct engine *engine, uint64_t now_ns)
 {
     unsigned count;
