@@ -88,54 +88,67 @@ static void collect_stats(struct lane *lane, struct request *request,
         request->total.last_insert_rowid = stats->last_insert_rowid;
 }
 
+static enum run_result result_too_large(uint64_t limit_bytes, struct err *ret_err)
+{
+    metric_add_cell(METRIC_BUDGET_ENDED, 4, 1);
+    (void)err_set(ret_err, ERR_RESULT_TOO_LARGE,
+        "the result is larger than %llu bytes, the most that may be answered here; ask for less",
+        (unsigned long long)limit_bytes);
+    return RUN_FAILED;
+}
+
+/* Enough has gathered for a chunk. RUN_OK: it is on its way, go on. */
+static enum run_result send_chunk(
+    struct lane *lane, struct request *request, unsigned flags, struct err *ret_err) ON(actor_owner)
+{
+    uint64_t limit = lane->actor->engine->options.max_result_bytes;
+
+    if ((flags & RUN_MAY_STREAM) == 0)
+        return RUN_NEEDS_READER;
+    /* Past its first chunk a read cannot start again: so not under the short budget. */
+    if ((flags & RUN_SHORT) != 0)
+        return RUN_OUTGREW;
+    if (limit != 0 && lane->streamed_bytes + request->sink->out.len > limit)
+        return result_too_large(limit, ret_err);
+    if (gate_settle(&lane->actor->open->gate, ret_err) < 0)
+        return RUN_FAILED;
+    lane->streamed_bytes += request->sink->out.len;
+    request->streamed = true;
+    switch (request->chunk(request)) {
+    case CHUNK_CONTINUE:
+        return RUN_OK;
+    case CHUNK_PAUSE:
+        return RUN_PAUSED;
+    case CHUNK_CANCEL:
+    default:
+        (void)err_set(ret_err, ERR_CANCELLED, "the client went away");
+        return RUN_FAILED;
+    }
+}
+
 /* After a row: budgets of the result, and streaming. RUN_OK: go on. */
 static enum run_result after_row(struct lane *lane, struct request *request,
     const struct statement *statement, uint64_t rows, unsigned flags, struct err *ret_err)
+    ON(actor_owner)
 {
     const struct engine_options *options = &lane->actor->engine->options;
     struct buf *out = &request->sink->out;
 
     if (unlikely(out->failed))
-        return (void)err_set(ret_err, ERR_RESULT_TOO_LARGE,
-                   "the result is larger than a response may be; ask for fewer rows"),
-               RUN_FAILED;
+        return result_too_large(out->limit_bytes, ret_err);
     if (unlikely(options->max_result_rows != 0 && rows > options->max_result_rows)) {
         metric_add_cell(METRIC_BUDGET_ENDED, 3, 1);
-        return (void)err_set(ret_err, ERR_BUDGET_ROWS,
-                   "the result has more than %llu rows; add a LIMIT",
-                   (unsigned long long)options->max_result_rows),
-               RUN_FAILED;
+        (void)err_set(ret_err, ERR_BUDGET_ROWS, "the result has more than %llu rows; add a LIMIT",
+            (unsigned long long)options->max_result_rows);
+        return RUN_FAILED;
     }
     if (likely(out->len < options->stream_chunk_bytes))
         return RUN_OK;
     if (statement->class == STATEMENT_READ && request->chunk != NULL &&
-        (flags & RUN_READ_PATH) != 0) {
-        if ((flags & RUN_MAY_STREAM) == 0)
-            return RUN_NEEDS_READER;
-        /* Past its first chunk a read cannot start again: so not under the short budget. */
-        if ((flags & RUN_SHORT) != 0)
-            return RUN_OUTGREW;
-        if (gate_settle(&lane->actor->open->gate, ret_err) < 0)
-            return RUN_FAILED;
-        request->streamed = true;
-        switch (request->chunk(request)) {
-        case CHUNK_CONTINUE:
-            return RUN_OK;
-        case CHUNK_PAUSE:
-            return RUN_PAUSED;
-        case CHUNK_CANCEL:
-        default:
-            return (void)err_set(ret_err, ERR_CANCELLED, "the client went away"), RUN_FAILED;
-        }
-    }
-    if (out->len - request->sink_mark > options->max_write_result_bytes) {
-        metric_add_cell(METRIC_BUDGET_ENDED, 4, 1);
-        return (void)err_set(ret_err, ERR_RESULT_TOO_LARGE,
-                   "the result is larger than %llu bytes, the most that can be answered at once "
-                   "here",
-                   (unsigned long long)options->max_write_result_bytes),
-               RUN_FAILED;
-    }
+        (flags & RUN_READ_PATH) != 0)
+        return send_chunk(lane, request, flags, ret_err);
+    if (out->len - request->sink_mark > options->max_write_result_bytes)
+        return result_too_large(options->max_write_result_bytes, ret_err);
     return RUN_OK;
 }
 

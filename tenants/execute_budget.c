@@ -57,6 +57,7 @@ void execute_begin(struct lane *lane, struct request *request, unsigned flags)
     connection_set_context(lane->connection, &context);
     lane->running = request;
     lane->steps = 0;
+    lane->streamed_bytes = 0;
     lane->stop = STOP_NONE;
     atomic_store_explicit(&lane->evict, false, memory_order_relaxed);
     lane->steps_limit = options->statement_steps;
