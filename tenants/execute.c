@@ -88,12 +88,24 @@ static void collect_stats(struct lane *lane, struct request *request,
         request->total.last_insert_rowid = stats->last_insert_rowid;
 }
 
+static enum run_result refuse_result(uint64_t limit, struct err *ret_err)
+{
+    metric_add_cell(METRIC_BUDGET_ENDED, 4, 1);
+    (void)err_set(ret_err, ERR_RESULT_TOO_LARGE,
+        "the result is larger than %llu bytes, the most that can be answered at once here",
+        (unsigned long long)limit);
+    return RUN_FAILED;
+}
+
 /* After a row: budgets of the result, and streaming. RUN_OK: go on. */
 static enum run_result after_row(struct lane *lane, struct request *request,
     const struct statement *statement, uint64_t rows, unsigned flags, struct err *ret_err)
 {
     const struct engine_options *options = &lane->actor->engine->options;
     struct buf *out = &request->sink->out;
+    bool streams = statement->class == STATEMENT_READ && request->chunk != NULL &&
+                   (flags & RUN_READ_PATH) != 0;
+    uint64_t bytes = request->streamed_bytes + out->len - request->sink_mark;
 
     if (unlikely(out->failed))
         return (void)err_set(ret_err, ERR_RESULT_TOO_LARGE,
@@ -106,10 +118,11 @@ static enum run_result after_row(struct lane *lane, struct request *request,
                    (unsigned long long)options->max_result_rows),
                RUN_FAILED;
     }
-    if (likely(out->len < options->stream_chunk_bytes))
-        return RUN_OK;
-    if (statement->class == STATEMENT_READ && request->chunk != NULL &&
-        (flags & RUN_READ_PATH) != 0) {
+    if (unlikely(options->max_result_bytes != 0 && bytes > options->max_result_bytes))
+        return refuse_result(options->max_result_bytes, ret_err);
+    if (streams) {
+        if (likely(out->len < options->stream_chunk_bytes))
+            return RUN_OK;
         if ((flags & RUN_MAY_STREAM) == 0)
             return RUN_NEEDS_READER;
         /* Past its first chunk a read cannot start again: so not under the short budget. */
@@ -118,6 +131,7 @@ static enum run_result after_row(struct lane *lane, struct request *request,
         if (gate_settle(&lane->actor->open->gate, ret_err) < 0)
             return RUN_FAILED;
         request->streamed = true;
+        request->streamed_bytes += out->len;
         switch (request->chunk(request)) {
         case CHUNK_CONTINUE:
             return RUN_OK;
@@ -128,15 +142,21 @@ static enum run_result after_row(struct lane *lane, struct request *request,
             return (void)err_set(ret_err, ERR_CANCELLED, "the client went away"), RUN_FAILED;
         }
     }
-    if (out->len - request->sink_mark > options->max_write_result_bytes) {
-        metric_add_cell(METRIC_BUDGET_ENDED, 4, 1);
-        return (void)err_set(ret_err, ERR_RESULT_TOO_LARGE,
-                   "the result is larger than %llu bytes, the most that can be answered at once "
-                   "here",
-                   (unsigned long long)options->max_write_result_bytes),
-               RUN_FAILED;
-    }
-    return RUN_OK;
+    return likely(bytes <= options->max_write_result_bytes)
+               ? RUN_OK
+               : refuse_result(options->max_write_result_bytes, ret_err);
+}
+
+/* A write that we end while it has rows left (RETURNING): resetting it would commit it. Inside a
+ * transaction its savepoint undoes it. */
+static void undo_write(struct lane *lane, const struct statement *statement)
+{
+    sqlite3 *db = connection_db(lane->connection);
+
+    if (statement->class == STATEMENT_READ || !sqlite3_get_autocommit(db))
+        return;
+    sqlite3_interrupt(db);
+    (void)sqlite3_step(statement->sqlite);
 }
 
 /* Steps to the end, an error, or a pause. `rows` counts over pauses. */
@@ -159,8 +179,10 @@ static enum run_result step(struct lane *lane, struct request *request, unsigned
             break;
         request->sink->ops->row(request->sink, row_values, read_row(statement->sqlite));
         result = after_row(lane, request, statement, ++*rows, flags, ret_err);
-        if (unlikely(result != RUN_OK))
+        if (unlikely(result != RUN_OK)) {
+            undo_write(lane, statement);
             return result;
+        }
     }
     return rc == SQLITE_DONE ? RUN_OK : execute_error(lane, rc, ret_err);
 }

@@ -160,6 +160,14 @@ enum run_result execute_error(struct lane *lane, int rc, struct err *ret_err)
         if (vfs_would_block())
             return RUN_WOULD_BLOCK;
         break;
+    case SQLITE_FULL:
+        (void)err_set(ret_err, ERR_QUOTA_EXCEEDED,
+            "no space: the database may have %llu bytes, a statement's temporary files %llu, and "
+            "the server's disk has its end too",
+            (unsigned long long)lane->actor->open->max_bytes,
+            (unsigned long long)lane->actor->engine->options.temp_per_database);
+        ret_err->native = rc;
+        return RUN_FAILED;
     case SQLITE_TOOBIG:
         if (lane->value_limited)
             return RUN_OUTGREW;
