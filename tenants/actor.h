@@ -97,7 +97,6 @@ struct lane {
     struct statement *cursor_statement;
     unsigned cursor_index;
     uint64_t cursor_rows;
-    uint64_t streamed_bytes; /* of the running request */
     struct sqlite3_stmt *verbs[10]; /* enum verb of tenants/execute.h, prepared at first use */
     bool in_transaction;            /* of a stream, or of a batch of reads */
 

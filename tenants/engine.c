@@ -261,6 +261,7 @@ void engine_submit(struct engine *engine, struct database *database, struct requ
     request->route = ROUTE_UNKNOWN;
     request->resumed = false;
     request->streamed = false;
+    request->streamed_bytes = 0;
     request->lost_group = false;
     (void)atomic_fetch_add(&engine->in_flight, 1);
     actor_submit(request->actor, request);

@@ -88,12 +88,12 @@ static void collect_stats(struct lane *lane, struct request *request,
         request->total.last_insert_rowid = stats->last_insert_rowid;
 }
 
-static enum run_result result_too_large(uint64_t limit_bytes, struct err *ret_err)
+static enum run_result refuse_result(uint64_t limit, struct err *ret_err)
 {
     metric_add_cell(METRIC_BUDGET_ENDED, 4, 1);
     (void)err_set(ret_err, ERR_RESULT_TOO_LARGE,
-        "the result is larger than %llu bytes, the most that may be answered here; ask for less",
-        (unsigned long long)limit_bytes);
+        "the result is larger than %llu bytes, the most that can be answered at once here",
+        (unsigned long long)limit);
     return RUN_FAILED;
 }
 
@@ -101,19 +101,15 @@ static enum run_result result_too_large(uint64_t limit_bytes, struct err *ret_er
 static enum run_result send_chunk(
     struct lane *lane, struct request *request, unsigned flags, struct err *ret_err) ON(actor_owner)
 {
-    uint64_t limit = lane->actor->engine->options.max_result_bytes;
-
     if ((flags & RUN_MAY_STREAM) == 0)
         return RUN_NEEDS_READER;
     /* Past its first chunk a read cannot start again: so not under the short budget. */
     if ((flags & RUN_SHORT) != 0)
         return RUN_OUTGREW;
-    if (limit != 0 && lane->streamed_bytes + request->sink->out.len > limit)
-        return result_too_large(limit, ret_err);
     if (gate_settle(&lane->actor->open->gate, ret_err) < 0)
         return RUN_FAILED;
-    lane->streamed_bytes += request->sink->out.len;
     request->streamed = true;
+    request->streamed_bytes += request->sink->out.len;
     switch (request->chunk(request)) {
     case CHUNK_CONTINUE:
         return RUN_OK;
@@ -133,23 +129,40 @@ static enum run_result after_row(struct lane *lane, struct request *request,
 {
     const struct engine_options *options = &lane->actor->engine->options;
     struct buf *out = &request->sink->out;
+    bool streams = statement->class == STATEMENT_READ && request->chunk != NULL &&
+                   (flags & RUN_READ_PATH) != 0;
+    uint64_t bytes =
+        request->streamed_bytes + MAX(out->len, request->sink_mark) - request->sink_mark;
 
     if (unlikely(out->failed))
-        return result_too_large(out->limit_bytes, ret_err);
+        return refuse_result(out->limit_bytes, ret_err);
     if (unlikely(options->max_result_rows != 0 && rows > options->max_result_rows)) {
         metric_add_cell(METRIC_BUDGET_ENDED, 3, 1);
         (void)err_set(ret_err, ERR_BUDGET_ROWS, "the result has more than %llu rows; add a LIMIT",
             (unsigned long long)options->max_result_rows);
         return RUN_FAILED;
     }
-    if (likely(out->len < options->stream_chunk_bytes))
-        return RUN_OK;
-    if (statement->class == STATEMENT_READ && request->chunk != NULL &&
-        (flags & RUN_READ_PATH) != 0)
-        return send_chunk(lane, request, flags, ret_err);
-    if (out->len - request->sink_mark > options->max_write_result_bytes)
-        return result_too_large(options->max_write_result_bytes, ret_err);
-    return RUN_OK;
+    if (unlikely(options->max_result_bytes != 0 && bytes > options->max_result_bytes))
+        return refuse_result(options->max_result_bytes, ret_err);
+    if (streams)
+        return likely(out->len < options->stream_chunk_bytes)
+                   ? RUN_OK
+                   : send_chunk(lane, request, flags, ret_err);
+    return likely(bytes <= options->max_write_result_bytes)
+               ? RUN_OK
+               : refuse_result(options->max_write_result_bytes, ret_err);
+}
+
+/* A write that we end while it has rows left (RETURNING): resetting it would commit it. Inside a
+ * transaction its savepoint undoes it. */
+static void undo_write(struct lane *lane, const struct statement *statement)
+{
+    sqlite3 *db = connection_db(lane->connection);
+
+    if (statement->class == STATEMENT_READ || !sqlite3_get_autocommit(db))
+        return;
+    sqlite3_interrupt(db);
+    (void)sqlite3_step(statement->sqlite);
 }
 
 /* Steps to the end, an error, or a pause. `rows` counts over pauses. */
@@ -172,8 +185,10 @@ static enum run_result step(struct lane *lane, struct request *request, unsigned
             break;
         request->sink->ops->row(request->sink, row_values, read_row(statement->sqlite));
         result = after_row(lane, request, statement, ++*rows, flags, ret_err);
-        if (unlikely(result != RUN_OK))
+        if (unlikely(result != RUN_OK)) {
+            undo_write(lane, statement);
             return result;
+        }
     }
     return rc == SQLITE_DONE ? RUN_OK : execute_error(lane, rc, ret_err);
 }

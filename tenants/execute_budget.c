@@ -57,7 +57,6 @@ void execute_begin(struct lane *lane, struct request *request, unsigned flags)
     connection_set_context(lane->connection, &context);
     lane->running = request;
     lane->steps = 0;
-    lane->streamed_bytes = 0;
     lane->stop = STOP_NONE;
     atomic_store_explicit(&lane->evict, false, memory_order_relaxed);
     lane->steps_limit = options->statement_steps;
@@ -161,6 +160,14 @@ enum run_result execute_error(struct lane *lane, int rc, struct err *ret_err)
         if (vfs_would_block())
             return RUN_WOULD_BLOCK;
         break;
+    case SQLITE_FULL:
+        (void)err_set(ret_err, ERR_QUOTA_EXCEEDED,
+            "no space: the database may have %llu bytes, a statement's temporary files %llu, and "
+            "the server's disk has its end too",
+            (unsigned long long)lane->actor->open->max_bytes,
+            (unsigned long long)lane->actor->engine->options.temp_per_database);
+        ret_err->native = rc;
+        return RUN_FAILED;
     case SQLITE_TOOBIG:
         if (lane->value_limited)
             return RUN_OUTGREW;

@@ -85,6 +85,7 @@ struct request {
     uint64_t gate;             /* commit number that must be durable before done() */
     uint64_t submitted_ns;
     size_t sink_mark;
+    uint64_t streamed_bytes; /* taken by chunk() */
     unsigned attempts;
     unsigned next_index; /* statements before it are done (streams that waited for a lock) */
     uint8_t route;       /* enum request_route of tenants/actor.h */
