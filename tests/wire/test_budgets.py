@@ -400,11 +400,11 @@ def test_a_tokens_rate_is_kept_and_says_when_to_come_back(place):
 
 def test_a_full_mailbox_is_answered_at_once(start_server):
     """Many requests for one database that is busy: some wait, the rest are told to come back."""
-    server = start_server("--mailbox-messages", "8", "--workers", "2", "--statement-time", "3s")
+    server = start_server("--mailbox-messages", "8", "--workers", "2", "--statement-time", "30s")
     admin = Admin(server)
     database, other = admin.tenant().database(), admin.tenant().database()
     database.query("CREATE TABLE t (a)").ok(), other.query("CREATE TABLE t (a)").ok()
-    slow = FOREVER.replace(" FROM c", " FROM c LIMIT 700000") + "INSERT INTO t SELECT max(n) FROM c"
+    slow = FOREVER.replace(" FROM c", " FROM c LIMIT 400000") + "INSERT INTO t SELECT max(n) FROM c"
     answers, lock = [], threading.Lock()
 
     def write():
