@@ -522,8 +522,20 @@ void connection_timed_out(struct connection *connection)
     connection_drop(connection);
 }
 
+/* A request that is in the kernel already will be read, and answered; closing now would reset it.
+ */
+static bool has_unread(const struct connection *connection)
+{
+    uv_os_fd_t fd;
+    char byte;
+
+    return uv_fileno(&connection->uv.handle, &fd) == 0 &&
+           recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 void connection_drain(struct connection *connection)
 {
-    if (connection->state == CONNECTION_IDLE && connection->queued_bytes == 0)
+    if (connection->state == CONNECTION_IDLE && connection->queued_bytes == 0 &&
+        !has_unread(connection))
         connection_drop(connection);
 }

@@ -127,7 +127,8 @@ static void fill_head(struct connection *connection, const struct turn *turn,
 
 static void decide_close(struct connection *connection, const struct turn *turn)
 {
-    if (!turn->head.keep_alive || turn->x.response.close || connection->loop->draining ||
+    if (!turn->head.keep_alive || turn->x.response.close ||
+        atomic_load_explicit(&connection->loop->server->draining, memory_order_relaxed) ||
         (connection->at_eof && connection->in.len == 0))
         connection->close_after = true;
     if (connection->in.len > 0)

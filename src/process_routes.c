@@ -207,7 +207,7 @@ bool process_routes_serve(struct turn *turn)
     if (x->http.path.len < sizeof("/healthz/") + 1)
         route = find_route(x->http.path);
     if (route == NULL) {
-        if (likely(!turn->loop->draining))
+        if (likely(!atomic_load_explicit(&turn->loop->server->draining, memory_order_relaxed)))
             return false;
         refuse_draining(x);
         return true;
