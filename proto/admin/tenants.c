@@ -47,12 +47,10 @@ static void on_one(struct catalogue_call *call)
 static void *make_call(struct exchange *x, void (*done)(struct catalogue_call *call),
     size_t input_size, struct catalogue_call **ret_call)
 {
-    void *input = arena_zalloc(&x->arena, input_size);
+    void *input = persql_zalloc(x, input_size);
 
-    if (input == NULL) {
-        persql_fail(x, ERR_TOO_LARGE, "the request needs too much memory");
+    if (input == NULL)
         return NULL;
-    }
     *ret_call = persql_call(x, done);
     return *ret_call == NULL ? NULL : input;
 }

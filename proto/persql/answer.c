@@ -48,6 +48,22 @@ void persql_fail(struct exchange *x, enum err_code code, const char *format, ...
     exchange_fail(x, &err);
 }
 
+void *persql_array(struct exchange *x, size_t count, size_t size)
+{
+    void *items = arena_array(&x->arena, count, size);
+
+    if (items == NULL)
+        persql_fail(x, ERR_TOO_LARGE, "the request needs too much memory");
+    else
+        memset(items, 0, count * size);
+    return items;
+}
+
+void *persql_zalloc(struct exchange *x, size_t size)
+{
+    return persql_array(x, 1, size);
+}
+
 const struct node *persql_body(struct exchange *x, bool empty_ok)
 {
     struct err err = ERR_INIT;
@@ -63,12 +79,10 @@ const struct node *persql_body(struct exchange *x, bool empty_ok)
 
 struct catalogue_call *persql_call(struct exchange *x, void (*done)(struct catalogue_call *call))
 {
-    struct catalogue_call *call = arena_zalloc(&x->arena, sizeof(*call));
+    struct catalogue_call *call = persql_zalloc(x, sizeof(*call));
 
-    if (call == NULL) {
-        persql_fail(x, ERR_TOO_LARGE, "the request needs too much memory");
+    if (call == NULL)
         return NULL;
-    }
     call->catalogue = x->services->catalogue;
     call->arena = &x->arena;
     call->principal = x->principal;

@@ -94,11 +94,9 @@ static struct database_input *make_input(struct exchange *x)
 
     if (tenant.len == 0)
         return NULL;
-    input = arena_zalloc(&x->arena, sizeof(*input));
-    if (input == NULL) {
-        persql_fail(x, ERR_TOO_LARGE, "the request needs too much memory");
+    input = persql_zalloc(x, sizeof(*input));
+    if (input == NULL)
         return NULL;
-    }
     input->tenant = tenant;
     input->database = (x->route->needs & NEEDS_TENANT) != 0 ? x->params[1] : x->params[0];
     return input;
@@ -133,13 +131,9 @@ void persql_databases_list(struct exchange *x)
     if (tenant.len == 0)
         return;
     call = persql_call(x, on_list);
-    input = call == NULL ? NULL : arena_zalloc(&x->arena, sizeof(*input));
-    if (call == NULL)
+    input = call == NULL ? NULL : persql_zalloc(x, sizeof(*input));
+    if (input == NULL)
         return;
-    if (input == NULL) {
-        persql_fail(x, ERR_TOO_LARGE, "the request needs too much memory");
-        return;
-    }
     if (persql_page(x, input) < 0)
         return;
     input->tenant = tenant;
@@ -186,12 +180,9 @@ static int read_items(
         persql_fail(x, ERR_BAD_REQUEST, "'databases' takes 1 to %d at once", CATALOGUE_CREATE_MAX);
         return -1;
     }
-    items = arena_array(&x->arena, count, sizeof(*items));
-    if (items == NULL) {
-        persql_fail(x, ERR_TOO_LARGE, "the request needs too much memory");
+    items = persql_array(x, count, sizeof(*items));
+    if (items == NULL)
         return -1;
-    }
-    memset(items, 0, count * sizeof(*items));
     input->items = items;
     input->count = count;
     if (many == NULL)
@@ -229,11 +220,9 @@ void persql_databases_create(struct exchange *x)
     call = persql_call(x, node_get(body, "databases") == NULL ? on_created_one : on_list);
     if (call == NULL)
         return;
-    input = arena_zalloc(&x->arena, sizeof(*input));
-    if (input == NULL) {
-        persql_fail(x, ERR_TOO_LARGE, "the request needs too much memory");
+    input = persql_zalloc(x, sizeof(*input));
+    if (input == NULL)
         return;
-    }
     input->tenant = tenant;
     if (node_bool(body, "ifNotExists", &input->exists_ok, &err) < 0) {
         exchange_fail(x, &err);
@@ -292,11 +281,9 @@ void persql_database_patch(struct exchange *x)
     call = persql_call(x, on_one);
     if (call == NULL)
         return;
-    input = arena_zalloc(&x->arena, sizeof(*input));
-    if (input == NULL) {
-        persql_fail(x, ERR_TOO_LARGE, "the request needs too much memory");
+    input = persql_zalloc(x, sizeof(*input));
+    if (input == NULL)
         return;
-    }
     input->tenant = named->tenant;
     input->database = named->database;
     if (node_string(body, "slug", &input->slug, &err) < 0 ||

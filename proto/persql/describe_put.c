@@ -123,19 +123,15 @@ static size_t count_nodes(const struct node *node)
 void persql_describe_put(struct exchange *x)
 {
     const struct node *body = persql_body(x, false);
-    struct writing *writing = body == NULL ? NULL : arena_zalloc(&x->arena, sizeof(*writing));
+    struct writing *writing = body == NULL ? NULL : persql_zalloc(x, sizeof(*writing));
     struct err err = ERR_INIT;
 
-    if (body == NULL)
+    if (writing == NULL)
         return;
-    if (writing != NULL) {
-        writing->capacity = MIN(count_nodes(body), (size_t)DESCRIPTIONS_MAX);
-        writing->items = arena_array(&x->arena, writing->capacity, sizeof(*writing->items));
-    }
-    if (writing == NULL || writing->items == NULL) {
-        persql_fail(x, ERR_TOO_LARGE, "the request needs too much memory");
+    writing->capacity = MIN(count_nodes(body), (size_t)DESCRIPTIONS_MAX);
+    writing->items = persql_array(x, writing->capacity, sizeof(*writing->items));
+    if (writing->items == NULL)
         return;
-    }
     if (read_body(writing, body, &err) < 0) {
         exchange_fail(x, &err);
         return;

@@ -152,11 +152,9 @@ void persql_validate(struct exchange *x)
 
     if (!prepare(x, "EXPLAIN ", &prefix_len))
         return;
-    validating = arena_zalloc(&x->arena, sizeof(*validating));
-    if (validating == NULL) {
-        persql_fail(x, ERR_TOO_LARGE, "the request needs too much memory");
+    validating = persql_zalloc(x, sizeof(*validating));
+    if (validating == NULL)
         return;
-    }
     validating->sink.ops = &ignore;
     validating->prefix_len = prefix_len;
     x->state = validating;

@@ -27,12 +27,10 @@ static void on_done(struct request *request)
 void look_start(struct exchange *x, unsigned detail, bool wants_descriptions,
     void (*answer)(struct exchange *x, const struct look *look))
 {
-    struct look *look = arena_zalloc(&x->arena, sizeof(*look));
+    struct look *look = persql_zalloc(x, sizeof(*look));
 
-    if (look == NULL) {
-        persql_fail(x, ERR_TOO_LARGE, "the request needs too much memory");
+    if (look == NULL)
         return;
-    }
     look->x = x;
     look->detail = detail;
     look->wants_descriptions = wants_descriptions;

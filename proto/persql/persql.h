@@ -39,6 +39,9 @@ void persql_begin(struct exchange *x, struct encoder *encoder);
 void persql_finish(struct exchange *x, struct encoder *encoder);
 /* Fails with code and message. */
 void persql_fail(struct exchange *x, enum err_code code, const char *format, ...) PRINTF_LIKE(3, 4);
+/* Zeroed memory in x's arena; an array's `count * size` is refused on overflow. NULL: answered. */
+void *persql_zalloc(struct exchange *x, size_t size) MUST_CHECK;
+void *persql_array(struct exchange *x, size_t count, size_t size) MUST_CHECK;
 /* The body as a tree; answers the error itself and returns NULL. */
 const struct node *persql_body(struct exchange *x, bool empty_ok);
 /* A catalogue call on behalf of x, in its arena; `done` gets it with owner x. NULL: answered. */

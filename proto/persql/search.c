@@ -138,11 +138,9 @@ static void answer_search(struct exchange *x, const struct look *look)
     }
     for (size_t i = 0; i < look->schema.table_count; i++)
         most += 1 + look->schema.tables[i].column_count;
-    hits = arena_array(&x->arena, most, sizeof(*hits));
-    if (hits == NULL) {
-        persql_fail(x, ERR_TOO_LARGE, "the request needs too much memory");
+    hits = persql_array(x, most, sizeof(*hits));
+    if (hits == NULL)
         return;
-    }
     count = MIN(find_hits(look, &words, hits), hits_wanted(x));
     persql_begin(x, &e);
     encoder_object(&e);

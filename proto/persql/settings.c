@@ -54,12 +54,9 @@ int persql_read_settings(struct exchange *x, const struct node *body, enum setti
         persql_fail(x, ERR_BAD_REQUEST, "'settings' must be an object");
         return -1;
     }
-    changes = arena_array(&x->arena, most + 1, sizeof(*changes));
-    if (changes == NULL) {
-        persql_fail(x, ERR_TOO_LARGE, "the request needs too much memory");
+    changes = persql_array(x, most + 1, sizeof(*changes));
+    if (changes == NULL)
         return -1;
-    }
-    memset(changes, 0, (most + 1) * sizeof(*changes));
     if (read_members(body, scope, changes, &count, &err) < 0 ||
         (nested != NULL && read_members(nested, scope, changes, &count, &err) < 0)) {
         exchange_fail(x, &err);

@@ -161,11 +161,9 @@ void persql_token_mint(struct exchange *x, struct str tenant)
 
     if (call == NULL)
         return;
-    input = arena_zalloc(&x->arena, sizeof(*input));
-    if (input == NULL) {
-        persql_fail(x, ERR_TOO_LARGE, "the request needs too much memory");
+    input = persql_zalloc(x, sizeof(*input));
+    if (input == NULL)
         return;
-    }
     input->tenant = tenant;
     if (read_mint(x, body, input, &err) < 0) {
         exchange_fail(x, &err);
@@ -201,11 +199,9 @@ void persql_token_list(struct exchange *x, struct str tenant)
 
     if (call == NULL)
         return;
-    input = arena_zalloc(&x->arena, sizeof(*input));
-    if (input == NULL) {
-        persql_fail(x, ERR_TOO_LARGE, "the request needs too much memory");
+    input = persql_zalloc(x, sizeof(*input));
+    if (input == NULL)
         return;
-    }
     if (persql_page(x, input) < 0)
         return;
     input->tenant = tenant;
@@ -239,11 +235,9 @@ void persql_token_revoke(struct exchange *x, struct str tenant, struct str id)
 
     if (call == NULL)
         return;
-    input = arena_zalloc(&x->arena, sizeof(*input));
-    if (input == NULL) {
-        persql_fail(x, ERR_TOO_LARGE, "the request needs too much memory");
+    input = persql_zalloc(x, sizeof(*input));
+    if (input == NULL)
         return;
-    }
     input->tenant = tenant;
     input->id = id;
     catalogue_token_revoke(call, input);
