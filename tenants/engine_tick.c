@@ -58,8 +58,34 @@ static void wake_streams_of_failed(struct open_database *open)
     }
 }
 
+/* What the metrics tell of all open databases, as of the last tick. */
+struct figures {
+    uint64_t waiting;
+    uint64_t wal_bytes;
+    uint64_t memory_bytes;
+    uint64_t largest_bytes;
+};
+
+static void add_figures(struct figures *figures, const struct actor *actor)
+{
+    uint64_t used = account_used(actor->open->account);
+
+    figures->waiting += actor->waiting;
+    figures->wal_bytes += vfs_head_wal_bytes(actor->open->head);
+    figures->memory_bytes += used;
+    figures->largest_bytes = MAX(figures->largest_bytes, used);
+}
+
+static void publish(const struct figures *figures)
+{
+    metric_gauge_set(METRIC_MAILBOX_DEPTH, 0, (int64_t)figures->waiting);
+    metric_gauge_set(METRIC_WAL_BYTES, 0, (int64_t)figures->wal_bytes);
+    metric_gauge_set(METRIC_MEMORY_ACCOUNTS, 0, (int64_t)figures->memory_bytes);
+    metric_gauge_set(METRIC_MEMORY_LARGEST, 0, (int64_t)figures->largest_bytes);
+}
+
 /* True when the actor may be closed now. */
-static bool tick_one(struct actor *actor, uint64_t now_ns)
+static bool tick_one(struct actor *actor, uint64_t now_ns, struct figures *figures)
 {
     uint64_t idle_ms = actor->engine->options.idle_close_ms;
     uint64_t now_ms = now_ns / NS_PER_MS;
@@ -68,6 +94,7 @@ static bool tick_one(struct actor *actor, uint64_t now_ns)
 
     mutex_lock(&actor->lock);
     if (actor->state == ACTOR_OPEN) {
+        add_figures(figures, actor);
         retire_idle_reader(actor, now_ms);
         retry_parked(actor, now_ns);
         if (actor->open->failed)
@@ -167,13 +194,15 @@ void engine_tick(struct engine *engine, uint64_t now_ns)
 {
     unsigned count;
     struct actor **actors = open_actors(engine, &count);
+    struct figures figures = {.waiting = 0};
 
     trim(engine, now_ns);
 
     for (unsigned i = 0; i < count; i++) {
-        if (tick_one(actors[i], now_ns))
+        if (tick_one(actors[i], now_ns, &figures))
             (void)actor_try_close(actors[i]);
     }
+    publish(&figures);
     enforce_limits(engine, actors, count);
     give_back(actors, count);
 }
@@ -231,7 +260,7 @@ void engine_close_all(struct engine *engine)
         struct actor **actors = open_actors(engine, &count);
 
         for (unsigned i = 0; i < count; i++) {
-            (void)tick_one(actors[i], clock_now_ns());
+            (void)tick_one(actors[i], clock_now_ns(), &(struct figures){.waiting = 0});
             (void)actor_try_close(actors[i]);
         }
         give_back(actors, count);

@@ -94,6 +94,12 @@ void metric_gauge_add(enum metric metric, unsigned cell, int64_t delta)
         atomic_fetch_add_explicit(&cache[metric][cell], delta, memory_order_relaxed);
 }
 
+void metric_gauge_set(enum metric metric, unsigned cell, int64_t value)
+{
+    if (cell < families[metric].cells)
+        atomic_store_explicit(&gauge_cells(metric)[cell], value, memory_order_relaxed);
+}
+
 int64_t metric_gauge_get(enum metric metric, unsigned cell)
 {
     return cell < families[metric].cells ? atomic_load(&gauge_cells(metric)[cell]) : 0;

@@ -52,7 +52,9 @@
     X(COUNTER, OVERLOADED, "rookery_overloaded_total", "", 1,                                      \
         "Requests refused by a full mailbox.")                                                     \
     X(GAUGE, MEMORY_ACCOUNTS, "rookery_sqlite_memory_bytes", "", 1,                                \
-        "Heap charged to databases' accounts.")                                                    \
+        "Heap charged to databases' accounts, together.")                                          \
+    X(GAUGE, MEMORY_LARGEST, "rookery_sqlite_memory_largest_bytes", "", 1,                         \
+        "Heap charged to the account that has most.")                                              \
     X(COUNTER, BUDGET_ENDED, "rookery_budget_ended_total", "budget", 6,                            \
         "Statements ended at a budget.")                                                           \
     X(COUNTER, SLOW_RESTARTS, "rookery_slow_restarts_total", "", 1,                                \
@@ -73,6 +75,7 @@ static inline void metric_add(enum metric metric, uint64_t value)
 }
 /* Gauges: one atomic; negative deltas are fine. */
 void metric_gauge_add(enum metric metric, unsigned cell, int64_t delta);
+void metric_gauge_set(enum metric metric, unsigned cell, int64_t value);
 int64_t metric_gauge_get(enum metric metric, unsigned cell);
 /* Histograms: seconds ones take nanoseconds, others plain counts. Buckets are powers of two. */
 void metric_observe(enum metric metric, uint64_t value);
