@@ -43,25 +43,13 @@ static void on_one(struct catalogue_call *call)
     persql_finish(x, &e);
 }
 
-/* A call and its input, zeroed, in the arena. NULL: answered. */
-static void *make_call(struct exchange *x, void (*done)(struct catalogue_call *call),
-    size_t input_size, struct catalogue_call **ret_call)
-{
-    void *input = persql_zalloc(x, input_size);
-
-    if (input == NULL)
-        return NULL;
-    *ret_call = persql_call(x, done);
-    return *ret_call == NULL ? NULL : input;
-}
-
 static void create(struct exchange *x) ON(loop_thread);
 static void create(struct exchange *x)
 {
     const struct node *body = persql_body(x, false);
     struct catalogue_call *call = NULL;
     struct tenant_create_input *input =
-        body == NULL ? NULL : make_call(x, on_one, sizeof(*input), &call);
+        body == NULL ? NULL : persql_call_with(x, on_one, sizeof(*input), &call);
     struct err err = ERR_INIT;
 
     if (input == NULL)
@@ -101,7 +89,7 @@ static void on_list(struct catalogue_call *call)
 static void list(struct exchange *x)
 {
     struct catalogue_call *call = NULL;
-    struct list_input *input = make_call(x, on_list, sizeof(*input), &call);
+    struct list_input *input = persql_call_with(x, on_list, sizeof(*input), &call);
 
     if (input != NULL && persql_page(x, input) == 0)
         catalogue_tenant_list(call, input);
@@ -111,7 +99,7 @@ static void with_tenant(struct exchange *x, void (*done)(struct catalogue_call *
     void (*start)(struct catalogue_call *call, const struct tenant_input *input))
 {
     struct catalogue_call *call = NULL;
-    struct tenant_input *input = make_call(x, done, sizeof(*input), &call);
+    struct tenant_input *input = persql_call_with(x, done, sizeof(*input), &call);
 
     if (input == NULL)
         return;
@@ -161,7 +149,7 @@ static void patch(struct exchange *x)
     const struct node *body = persql_body(x, false);
     struct catalogue_call *call = NULL;
     struct tenant_patch_input *input =
-        body == NULL ? NULL : make_call(x, on_one, sizeof(*input), &call);
+        body == NULL ? NULL : persql_call_with(x, on_one, sizeof(*input), &call);
     const struct node *external = body == NULL ? NULL : node_find(body, "externalId");
     struct err err = ERR_INIT;
 

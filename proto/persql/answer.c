@@ -91,6 +91,17 @@ struct catalogue_call *persql_call(struct exchange *x, void (*done)(struct catal
     return call;
 }
 
+void *persql_call_with(struct exchange *x, void (*done)(struct catalogue_call *call),
+    size_t input_size, struct catalogue_call **ret_call)
+{
+    void *input = persql_zalloc(x, input_size);
+
+    if (input == NULL)
+        return NULL;
+    *ret_call = persql_call(x, done);
+    return *ret_call == NULL ? NULL : input;
+}
+
 struct exchange *persql_called(struct catalogue_call *call)
 {
     struct exchange *x = call->owner;

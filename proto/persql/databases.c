@@ -125,16 +125,11 @@ static void on_list(struct catalogue_call *call)
 void persql_databases_list(struct exchange *x)
 {
     struct str tenant = tenant_of(x);
-    struct list_input *input;
-    struct catalogue_call *call;
+    struct catalogue_call *call = NULL;
+    struct list_input *input =
+        tenant.len == 0 ? NULL : persql_call_with(x, on_list, sizeof(*input), &call);
 
-    if (tenant.len == 0)
-        return;
-    call = persql_call(x, on_list);
-    input = call == NULL ? NULL : persql_zalloc(x, sizeof(*input));
-    if (input == NULL)
-        return;
-    if (persql_page(x, input) < 0)
+    if (input == NULL || persql_page(x, input) < 0)
         return;
     input->tenant = tenant;
     catalogue_database_list(call, input);
@@ -213,14 +208,12 @@ void persql_databases_create(struct exchange *x)
     const struct node *body = tenant.len == 0 ? NULL : persql_body(x, false);
     struct err err = ERR_INIT;
     struct database_create_input *input;
-    struct catalogue_call *call;
+    struct catalogue_call *call = NULL;
 
     if (body == NULL)
         return;
-    call = persql_call(x, node_get(body, "databases") == NULL ? on_created_one : on_list);
-    if (call == NULL)
-        return;
-    input = persql_zalloc(x, sizeof(*input));
+    input = persql_call_with(
+        x, node_get(body, "databases") == NULL ? on_created_one : on_list, sizeof(*input), &call);
     if (input == NULL)
         return;
     input->tenant = tenant;
@@ -272,16 +265,11 @@ void persql_database_patch(struct exchange *x)
 {
     struct database_input *named = make_input(x);
     const struct node *body = named == NULL ? NULL : persql_body(x, false);
-    struct database_patch_input *input;
-    struct catalogue_call *call;
+    struct catalogue_call *call = NULL;
+    struct database_patch_input *input =
+        body == NULL ? NULL : persql_call_with(x, on_one, sizeof(*input), &call);
     struct err err = ERR_INIT;
 
-    if (body == NULL)
-        return;
-    call = persql_call(x, on_one);
-    if (call == NULL)
-        return;
-    input = persql_zalloc(x, sizeof(*input));
     if (input == NULL)
         return;
     input->tenant = named->tenant;

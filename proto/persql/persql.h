@@ -47,6 +47,9 @@ const struct node *persql_body(struct exchange *x, bool empty_ok);
 /* A catalogue call on behalf of x, in its arena; `done` gets it with owner x. NULL: answered. */
 struct catalogue_call *persql_call(struct exchange *x, void (*done)(struct catalogue_call *call))
     MUST_CHECK;
+/* The same, and the call's input, zeroed, in the arena. NULL: answered. */
+void *persql_call_with(struct exchange *x, void (*done)(struct catalogue_call *call),
+    size_t input_size, struct catalogue_call **ret_call) MUST_CHECK;
 /* First lines of every `done`: the exchange, or NULL when the call failed and x was answered. */
 struct exchange *persql_called(struct catalogue_call *call);
 /* pageSize and cursor of the query string (snake_case too). -1: answered. */

@@ -155,13 +155,11 @@ static int read_mint(struct exchange *x, const struct node *body, struct token_m
 void persql_token_mint(struct exchange *x, struct str tenant)
 {
     const struct node *body = persql_body(x, false);
-    struct catalogue_call *call = body == NULL ? NULL : persql_call(x, on_minted);
-    struct token_mint_input *input;
+    struct catalogue_call *call = NULL;
+    struct token_mint_input *input =
+        body == NULL ? NULL : persql_call_with(x, on_minted, sizeof(*input), &call);
     struct err err = ERR_INIT;
 
-    if (call == NULL)
-        return;
-    input = persql_zalloc(x, sizeof(*input));
     if (input == NULL)
         return;
     input->tenant = tenant;
@@ -194,15 +192,10 @@ static void on_listed(struct catalogue_call *call)
 
 void persql_token_list(struct exchange *x, struct str tenant)
 {
-    struct catalogue_call *call = persql_call(x, on_listed);
-    struct list_input *input;
+    struct catalogue_call *call = NULL;
+    struct list_input *input = persql_call_with(x, on_listed, sizeof(*input), &call);
 
-    if (call == NULL)
-        return;
-    input = persql_zalloc(x, sizeof(*input));
-    if (input == NULL)
-        return;
-    if (persql_page(x, input) < 0)
+    if (input == NULL || persql_page(x, input) < 0)
         return;
     input->tenant = tenant;
     catalogue_token_list(call, input);
@@ -230,12 +223,9 @@ static void on_revoked(struct catalogue_call *call)
 
 void persql_token_revoke(struct exchange *x, struct str tenant, struct str id)
 {
-    struct catalogue_call *call = persql_call(x, on_revoked);
-    struct token_revoke_input *input;
+    struct catalogue_call *call = NULL;
+    struct token_revoke_input *input = persql_call_with(x, on_revoked, sizeof(*input), &call);
 
-    if (call == NULL)
-        return;
-    input = persql_zalloc(x, sizeof(*input));
     if (input == NULL)
         return;
     input->tenant = tenant;
