@@ -33,12 +33,11 @@ static void write_tenant(struct encoder *e, const struct tenant_info *tenant)
 
 static void on_one(struct catalogue_call *call)
 {
-    struct exchange *x = persql_called(call);
     struct encoder e;
+    struct exchange *x = persql_called(call, &e);
 
     if (x == NULL)
         return;
-    persql_begin(x, &e);
     write_tenant(&e, call->output);
     persql_finish(x, &e);
 }
@@ -70,20 +69,16 @@ static void create(struct exchange *x)
 
 static void on_list(struct catalogue_call *call)
 {
-    struct exchange *x = persql_called(call);
     const struct tenant_list *list = call->output;
     struct encoder e;
+    struct exchange *x = persql_called(call, &e);
 
     if (x == NULL)
         return;
-    persql_begin(x, &e);
     encoder_array(&e);
     for (size_t i = 0; i < list->count; i++)
         write_tenant(&e, &list->items[i]);
-    encoder_end(&e);
-    encoder_key(&e, "nextCursor");
-    encoder_string_or_null(&e, list->next_cursor);
-    persql_finish(x, &e);
+    persql_finish_list(x, &e, list->next_cursor);
 }
 
 static void list(struct exchange *x)
@@ -119,13 +114,12 @@ static void restore(struct exchange *x)
 
 static void on_deleted(struct catalogue_call *call)
 {
-    struct exchange *x = persql_called(call);
     const struct tenant_info *tenant = call->output;
     struct encoder e;
+    struct exchange *x = persql_called(call, &e);
 
     if (x == NULL)
         return;
-    persql_begin(x, &e);
     encoder_object(&e);
     encoder_key(&e, "deleted");
     encoder_bool(&e, true);
@@ -204,16 +198,15 @@ static void operator_token_revoke(struct exchange *x)
 
 static void on_figures(struct catalogue_call *call)
 {
-    struct exchange *x = persql_called(call);
     const struct catalogue_figures *figures = call->output;
+    struct encoder e;
+    struct exchange *x = persql_called(call, &e);
     struct engine_stats stats = {.lanes = 0};
     struct buf process;
-    struct encoder e;
 
     if (x == NULL)
         return;
     engine_stats(x->services->engine, &stats);
-    persql_begin(x, &e);
     encoder_object(&e);
     encoder_key(&e, "tenants");
     encoder_u64(&e, figures->tenants);

@@ -102,14 +102,24 @@ void *persql_call_with(struct exchange *x, void (*done)(struct catalogue_call *c
     return *ret_call == NULL ? NULL : input;
 }
 
-struct exchange *persql_called(struct catalogue_call *call)
+struct exchange *persql_called(struct catalogue_call *call, struct encoder *e)
 {
     struct exchange *x = call->owner;
 
-    if (call->err.code == ERR_NONE)
-        return x;
-    exchange_fail(x, &call->err);
-    return NULL;
+    if (call->err.code != ERR_NONE) {
+        exchange_fail(x, &call->err);
+        return NULL;
+    }
+    persql_begin(x, e);
+    return x;
+}
+
+void persql_finish_list(struct exchange *x, struct encoder *e, struct str next_cursor)
+{
+    encoder_end(e);
+    encoder_key(e, "nextCursor");
+    encoder_string_or_null(e, next_cursor);
+    persql_finish(x, e);
 }
 
 static struct str query_either(struct exchange *x, const char *camel, const char *snake)

@@ -67,12 +67,11 @@ static void write_database(
 
 static void on_one(struct catalogue_call *call)
 {
-    struct exchange *x = persql_called(call);
     struct encoder e;
+    struct exchange *x = persql_called(call, &e);
 
     if (x == NULL)
         return;
-    persql_begin(x, &e);
     write_database(x, &e, call->output);
     persql_finish(x, &e);
 }
@@ -106,20 +105,16 @@ static struct database_input *make_input(struct exchange *x)
 
 static void on_list(struct catalogue_call *call)
 {
-    struct exchange *x = persql_called(call);
     const struct database_list *list = call->output;
     struct encoder e;
+    struct exchange *x = persql_called(call, &e);
 
     if (x == NULL)
         return;
-    persql_begin(x, &e);
     encoder_array(&e);
     for (size_t i = 0; i < list->count; i++)
         write_database(x, &e, &list->items[i]);
-    encoder_end(&e);
-    encoder_key(&e, "nextCursor");
-    encoder_string_or_null(&e, list->next_cursor);
-    persql_finish(x, &e);
+    persql_finish_list(x, &e, list->next_cursor);
 }
 
 void persql_databases_list(struct exchange *x)
@@ -191,13 +186,12 @@ static int read_items(
 
 static void on_created_one(struct catalogue_call *call)
 {
-    struct exchange *x = persql_called(call);
     const struct database_list *list = call->output;
     struct encoder e;
+    struct exchange *x = persql_called(call, &e);
 
     if (x == NULL)
         return;
-    persql_begin(x, &e);
     write_database(x, &e, &list->items[0]);
     persql_finish(x, &e);
 }
@@ -245,13 +239,12 @@ void persql_database_get(struct exchange *x)
 static void on_usage(struct catalogue_call *call)
 {
     static const struct usage_totals nothing = {.requests = 0};
-    struct exchange *x = persql_called(call);
     const struct database_info *database = call->output;
     struct encoder e;
+    struct exchange *x = persql_called(call, &e);
 
     if (x == NULL)
         return;
-    persql_begin(x, &e);
     write_usage(&e, database->usage == NULL ? &nothing : database->usage);
     persql_finish(x, &e);
 }
@@ -287,13 +280,12 @@ void persql_database_patch(struct exchange *x)
 
 static void on_deleted(struct catalogue_call *call)
 {
-    struct exchange *x = persql_called(call);
     const struct database_info *database = call->output;
     struct encoder e;
+    struct exchange *x = persql_called(call, &e);
 
     if (x == NULL)
         return;
-    persql_begin(x, &e);
     encoder_object(&e);
     encoder_key(&e, "deleted");
     encoder_bool(&e, true);

@@ -62,13 +62,12 @@ void persql_write_token(
 
 static void on_minted(struct catalogue_call *call)
 {
-    struct exchange *x = persql_called(call);
     const struct token_minted *minted = call->output;
     struct encoder e;
+    struct exchange *x = persql_called(call, &e);
 
     if (x == NULL)
         return;
-    persql_begin(x, &e);
     persql_write_token(&e, &minted->info, minted->token, &x->arena);
     http_response_header(&x->response, "Cache-Control", STR_LITERAL("no-store"));
     persql_finish(x, &e);
@@ -174,20 +173,16 @@ void persql_token_mint(struct exchange *x, struct str tenant)
 
 static void on_listed(struct catalogue_call *call)
 {
-    struct exchange *x = persql_called(call);
     const struct token_list *list = call->output;
     struct encoder e;
+    struct exchange *x = persql_called(call, &e);
 
     if (x == NULL)
         return;
-    persql_begin(x, &e);
     encoder_array(&e);
     for (size_t i = 0; i < list->count; i++)
         persql_write_token(&e, &list->items[i], str_make(NULL, 0), &x->arena);
-    encoder_end(&e);
-    encoder_key(&e, "nextCursor");
-    encoder_string_or_null(&e, list->next_cursor);
-    persql_finish(x, &e);
+    persql_finish_list(x, &e, list->next_cursor);
 }
 
 void persql_token_list(struct exchange *x, struct str tenant)
@@ -203,13 +198,12 @@ void persql_token_list(struct exchange *x, struct str tenant)
 
 static void on_revoked(struct catalogue_call *call)
 {
-    struct exchange *x = persql_called(call);
     const struct token_info *token = call->output;
     struct encoder e;
+    struct exchange *x = persql_called(call, &e);
 
     if (x == NULL)
         return;
-    persql_begin(x, &e);
     encoder_object(&e);
     encoder_key(&e, "revoked");
     encoder_bool(&e, true);
