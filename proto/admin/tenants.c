@@ -33,26 +33,13 @@ static void write_tenant(struct encoder *e, const struct tenant_info *tenant)
 
 static void on_one(struct catalogue_call *call)
 {
-    struct exchange *x = persql_called(call);
     struct encoder e;
+    struct exchange *x = persql_called(call, &e);
 
     if (x == NULL)
         return;
-    persql_begin(x, &e);
     write_tenant(&e, call->output);
     persql_finish(x, &e);
-}
-
-/* A call and its input, zeroed, in the arena. NULL: answered. */
-static void *make_call(struct exchange *x, void (*done)(struct catalogue_call *call),
-    size_t input_size, struct catalogue_call **ret_call)
-{
-    void *input = persql_zalloc(x, input_size);
-
-    if (input == NULL)
-        return NULL;
-    *ret_call = persql_call(x, done);
-    return *ret_call == NULL ? NULL : input;
 }
 
 static void create(struct exchange *x) ON(loop_thread);
@@ -61,7 +48,7 @@ static void create(struct exchange *x)
     const struct node *body = persql_body(x, false);
     struct catalogue_call *call = NULL;
     struct tenant_create_input *input =
-        body == NULL ? NULL : make_call(x, on_one, sizeof(*input), &call);
+        body == NULL ? NULL : persql_call_with(x, on_one, sizeof(*input), &call);
     struct err err = ERR_INIT;
 
     if (input == NULL)
@@ -82,26 +69,22 @@ static void create(struct exchange *x)
 
 static void on_list(struct catalogue_call *call)
 {
-    struct exchange *x = persql_called(call);
     const struct tenant_list *list = call->output;
     struct encoder e;
+    struct exchange *x = persql_called(call, &e);
 
     if (x == NULL)
         return;
-    persql_begin(x, &e);
     encoder_array(&e);
     for (size_t i = 0; i < list->count; i++)
         write_tenant(&e, &list->items[i]);
-    encoder_end(&e);
-    encoder_key(&e, "nextCursor");
-    encoder_string_or_null(&e, list->next_cursor);
-    persql_finish(x, &e);
+    persql_finish_list(x, &e, list->next_cursor);
 }
 
 static void list(struct exchange *x)
 {
     struct catalogue_call *call = NULL;
-    struct list_input *input = make_call(x, on_list, sizeof(*input), &call);
+    struct list_input *input = persql_call_with(x, on_list, sizeof(*input), &call);
 
     if (input != NULL && persql_page(x, input) == 0)
         catalogue_tenant_list(call, input);
@@ -111,7 +94,7 @@ static void with_tenant(struct exchange *x, void (*done)(struct catalogue_call *
     void (*start)(struct catalogue_call *call, const struct tenant_input *input))
 {
     struct catalogue_call *call = NULL;
-    struct tenant_input *input = make_call(x, done, sizeof(*input), &call);
+    struct tenant_input *input = persql_call_with(x, done, sizeof(*input), &call);
 
     if (input == NULL)
         return;
@@ -131,13 +114,12 @@ static void restore(struct exchange *x)
 
 static void on_deleted(struct catalogue_call *call)
 {
-    struct exchange *x = persql_called(call);
     const struct tenant_info *tenant = call->output;
     struct encoder e;
+    struct exchange *x = persql_called(call, &e);
 
     if (x == NULL)
         return;
-    persql_begin(x, &e);
     encoder_object(&e);
     encoder_key(&e, "deleted");
     encoder_bool(&e, true);
@@ -161,7 +143,7 @@ static void patch(struct exchange *x)
     const struct node *body = persql_body(x, false);
     struct catalogue_call *call = NULL;
     struct tenant_patch_input *input =
-        body == NULL ? NULL : make_call(x, on_one, sizeof(*input), &call);
+        body == NULL ? NULL : persql_call_with(x, on_one, sizeof(*input), &call);
     const struct node *external = body == NULL ? NULL : node_find(body, "externalId");
     struct err err = ERR_INIT;
 
@@ -216,16 +198,15 @@ static void operator_token_revoke(struct exchange *x)
 
 static void on_figures(struct catalogue_call *call)
 {
-    struct exchange *x = persql_called(call);
     const struct catalogue_figures *figures = call->output;
+    struct encoder e;
+    struct exchange *x = persql_called(call, &e);
     struct engine_stats stats = {.lanes = 0};
     struct buf process;
-    struct encoder e;
 
     if (x == NULL)
         return;
     engine_stats(x->services->engine, &stats);
-    persql_begin(x, &e);
     encoder_object(&e);
     encoder_key(&e, "tenants");
     encoder_u64(&e, figures->tenants);

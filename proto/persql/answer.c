@@ -91,14 +91,35 @@ struct catalogue_call *persql_call(struct exchange *x, void (*done)(struct catal
     return call;
 }
 
-struct exchange *persql_called(struct catalogue_call *call)
+void *persql_call_with(struct exchange *x, void (*done)(struct catalogue_call *call),
+    size_t input_size, struct catalogue_call **ret_call)
+{
+    void *input = persql_zalloc(x, input_size);
+
+    if (input == NULL)
+        return NULL;
+    *ret_call = persql_call(x, done);
+    return *ret_call == NULL ? NULL : input;
+}
+
+struct exchange *persql_called(struct catalogue_call *call, struct encoder *e)
 {
     struct exchange *x = call->owner;
 
-    if (call->err.code == ERR_NONE)
-        return x;
-    exchange_fail(x, &call->err);
-    return NULL;
+    if (call->err.code != ERR_NONE) {
+        exchange_fail(x, &call->err);
+        return NULL;
+    }
+    persql_begin(x, e);
+    return x;
+}
+
+void persql_finish_list(struct exchange *x, struct encoder *e, struct str next_cursor)
+{
+    encoder_end(e);
+    encoder_key(e, "nextCursor");
+    encoder_string_or_null(e, next_cursor);
+    persql_finish(x, e);
 }
 
 static struct str query_either(struct exchange *x, const char *camel, const char *snake)

@@ -67,12 +67,11 @@ static void write_database(
 
 static void on_one(struct catalogue_call *call)
 {
-    struct exchange *x = persql_called(call);
     struct encoder e;
+    struct exchange *x = persql_called(call, &e);
 
     if (x == NULL)
         return;
-    persql_begin(x, &e);
     write_database(x, &e, call->output);
     persql_finish(x, &e);
 }
@@ -106,35 +105,26 @@ static struct database_input *make_input(struct exchange *x)
 
 static void on_list(struct catalogue_call *call)
 {
-    struct exchange *x = persql_called(call);
     const struct database_list *list = call->output;
     struct encoder e;
+    struct exchange *x = persql_called(call, &e);
 
     if (x == NULL)
         return;
-    persql_begin(x, &e);
     encoder_array(&e);
     for (size_t i = 0; i < list->count; i++)
         write_database(x, &e, &list->items[i]);
-    encoder_end(&e);
-    encoder_key(&e, "nextCursor");
-    encoder_string_or_null(&e, list->next_cursor);
-    persql_finish(x, &e);
+    persql_finish_list(x, &e, list->next_cursor);
 }
 
 void persql_databases_list(struct exchange *x)
 {
     struct str tenant = tenant_of(x);
-    struct list_input *input;
-    struct catalogue_call *call;
+    struct catalogue_call *call = NULL;
+    struct list_input *input =
+        tenant.len == 0 ? NULL : persql_call_with(x, on_list, sizeof(*input), &call);
 
-    if (tenant.len == 0)
-        return;
-    call = persql_call(x, on_list);
-    input = call == NULL ? NULL : persql_zalloc(x, sizeof(*input));
-    if (input == NULL)
-        return;
-    if (persql_page(x, input) < 0)
+    if (input == NULL || persql_page(x, input) < 0)
         return;
     input->tenant = tenant;
     catalogue_database_list(call, input);
@@ -196,13 +186,12 @@ static int read_items(
 
 static void on_created_one(struct catalogue_call *call)
 {
-    struct exchange *x = persql_called(call);
     const struct database_list *list = call->output;
     struct encoder e;
+    struct exchange *x = persql_called(call, &e);
 
     if (x == NULL)
         return;
-    persql_begin(x, &e);
     write_database(x, &e, &list->items[0]);
     persql_finish(x, &e);
 }
@@ -213,14 +202,12 @@ void persql_databases_create(struct exchange *x)
     const struct node *body = tenant.len == 0 ? NULL : persql_body(x, false);
     struct err err = ERR_INIT;
     struct database_create_input *input;
-    struct catalogue_call *call;
+    struct catalogue_call *call = NULL;
 
     if (body == NULL)
         return;
-    call = persql_call(x, node_get(body, "databases") == NULL ? on_created_one : on_list);
-    if (call == NULL)
-        return;
-    input = persql_zalloc(x, sizeof(*input));
+    input = persql_call_with(
+        x, node_get(body, "databases") == NULL ? on_created_one : on_list, sizeof(*input), &call);
     if (input == NULL)
         return;
     input->tenant = tenant;
@@ -252,13 +239,12 @@ void persql_database_get(struct exchange *x)
 static void on_usage(struct catalogue_call *call)
 {
     static const struct usage_totals nothing = {.requests = 0};
-    struct exchange *x = persql_called(call);
     const struct database_info *database = call->output;
     struct encoder e;
+    struct exchange *x = persql_called(call, &e);
 
     if (x == NULL)
         return;
-    persql_begin(x, &e);
     write_usage(&e, database->usage == NULL ? &nothing : database->usage);
     persql_finish(x, &e);
 }
@@ -272,16 +258,11 @@ void persql_database_patch(struct exchange *x)
 {
     struct database_input *named = make_input(x);
     const struct node *body = named == NULL ? NULL : persql_body(x, false);
-    struct database_patch_input *input;
-    struct catalogue_call *call;
+    struct catalogue_call *call = NULL;
+    struct database_patch_input *input =
+        body == NULL ? NULL : persql_call_with(x, on_one, sizeof(*input), &call);
     struct err err = ERR_INIT;
 
-    if (body == NULL)
-        return;
-    call = persql_call(x, on_one);
-    if (call == NULL)
-        return;
-    input = persql_zalloc(x, sizeof(*input));
     if (input == NULL)
         return;
     input->tenant = named->tenant;
@@ -299,13 +280,12 @@ void persql_database_patch(struct exchange *x)
 
 static void on_deleted(struct catalogue_call *call)
 {
-    struct exchange *x = persql_called(call);
     const struct database_info *database = call->output;
     struct encoder e;
+    struct exchange *x = persql_called(call, &e);
 
     if (x == NULL)
         return;
-    persql_begin(x, &e);
     encoder_object(&e);
     encoder_key(&e, "deleted");
     encoder_bool(&e, true);

@@ -16,13 +16,12 @@ static void write_globs(struct encoder *e, const char *key, const struct str *gl
 
 static void on_me(struct catalogue_call *call)
 {
-    struct exchange *x = persql_called(call);
     const struct whoami *who = call->output;
     struct encoder e;
+    struct exchange *x = persql_called(call, &e);
 
     if (x == NULL)
         return;
-    persql_begin(x, &e);
     encoder_object(&e);
     encoder_key(&e, "namespaceSlug");
     encoder_string_or_null(&e, who->tenant_slug.len > 0 ? who->tenant_slug : str_make(NULL, 0));

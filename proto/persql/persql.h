@@ -47,8 +47,14 @@ const struct node *persql_body(struct exchange *x, bool empty_ok);
 /* A catalogue call on behalf of x, in its arena; `done` gets it with owner x. NULL: answered. */
 struct catalogue_call *persql_call(struct exchange *x, void (*done)(struct catalogue_call *call))
     MUST_CHECK;
-/* First lines of every `done`: the exchange, or NULL when the call failed and x was answered. */
-struct exchange *persql_called(struct catalogue_call *call);
+/* The same, and the call's input, zeroed, in the arena. NULL: answered. */
+void *persql_call_with(struct exchange *x, void (*done)(struct catalogue_call *call),
+    size_t input_size, struct catalogue_call **ret_call) MUST_CHECK;
+/* Of every `done`: the exchange, its answer begun. NULL: the call failed and x was answered, so
+ * that the call, which is in x's arena, may be gone: take its output before. */
+struct exchange *persql_called(struct catalogue_call *call, struct encoder *encoder) MUST_CHECK;
+/* Ends the array of a list's items, after persql_called() and encoder_array(), and the answer. */
+void persql_finish_list(struct exchange *x, struct encoder *encoder, struct str next_cursor);
 /* pageSize and cursor of the query string (snake_case too). -1: answered. */
 int persql_page(struct exchange *x, struct list_input *input) MUST_CHECK;
 bool persql_query_flag(struct exchange *x, const char *name);

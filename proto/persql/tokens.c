@@ -62,13 +62,12 @@ void persql_write_token(
 
 static void on_minted(struct catalogue_call *call)
 {
-    struct exchange *x = persql_called(call);
     const struct token_minted *minted = call->output;
     struct encoder e;
+    struct exchange *x = persql_called(call, &e);
 
     if (x == NULL)
         return;
-    persql_begin(x, &e);
     persql_write_token(&e, &minted->info, minted->token, &x->arena);
     http_response_header(&x->response, "Cache-Control", STR_LITERAL("no-store"));
     persql_finish(x, &e);
@@ -155,13 +154,11 @@ static int read_mint(struct exchange *x, const struct node *body, struct token_m
 void persql_token_mint(struct exchange *x, struct str tenant)
 {
     const struct node *body = persql_body(x, false);
-    struct catalogue_call *call = body == NULL ? NULL : persql_call(x, on_minted);
-    struct token_mint_input *input;
+    struct catalogue_call *call = NULL;
+    struct token_mint_input *input =
+        body == NULL ? NULL : persql_call_with(x, on_minted, sizeof(*input), &call);
     struct err err = ERR_INIT;
 
-    if (call == NULL)
-        return;
-    input = persql_zalloc(x, sizeof(*input));
     if (input == NULL)
         return;
     input->tenant = tenant;
@@ -176,33 +173,24 @@ void persql_token_mint(struct exchange *x, struct str tenant)
 
 static void on_listed(struct catalogue_call *call)
 {
-    struct exchange *x = persql_called(call);
     const struct token_list *list = call->output;
     struct encoder e;
+    struct exchange *x = persql_called(call, &e);
 
     if (x == NULL)
         return;
-    persql_begin(x, &e);
     encoder_array(&e);
     for (size_t i = 0; i < list->count; i++)
         persql_write_token(&e, &list->items[i], str_make(NULL, 0), &x->arena);
-    encoder_end(&e);
-    encoder_key(&e, "nextCursor");
-    encoder_string_or_null(&e, list->next_cursor);
-    persql_finish(x, &e);
+    persql_finish_list(x, &e, list->next_cursor);
 }
 
 void persql_token_list(struct exchange *x, struct str tenant)
 {
-    struct catalogue_call *call = persql_call(x, on_listed);
-    struct list_input *input;
+    struct catalogue_call *call = NULL;
+    struct list_input *input = persql_call_with(x, on_listed, sizeof(*input), &call);
 
-    if (call == NULL)
-        return;
-    input = persql_zalloc(x, sizeof(*input));
-    if (input == NULL)
-        return;
-    if (persql_page(x, input) < 0)
+    if (input == NULL || persql_page(x, input) < 0)
         return;
     input->tenant = tenant;
     catalogue_token_list(call, input);
@@ -210,13 +198,12 @@ void persql_token_list(struct exchange *x, struct str tenant)
 
 static void on_revoked(struct catalogue_call *call)
 {
-    struct exchange *x = persql_called(call);
     const struct token_info *token = call->output;
     struct encoder e;
+    struct exchange *x = persql_called(call, &e);
 
     if (x == NULL)
         return;
-    persql_begin(x, &e);
     encoder_object(&e);
     encoder_key(&e, "revoked");
     encoder_bool(&e, true);
@@ -230,12 +217,9 @@ static void on_revoked(struct catalogue_call *call)
 
 void persql_token_revoke(struct exchange *x, struct str tenant, struct str id)
 {
-    struct catalogue_call *call = persql_call(x, on_revoked);
-    struct token_revoke_input *input;
+    struct catalogue_call *call = NULL;
+    struct token_revoke_input *input = persql_call_with(x, on_revoked, sizeof(*input), &call);
 
-    if (call == NULL)
-        return;
-    input = persql_zalloc(x, sizeof(*input));
     if (input == NULL)
         return;
     input->tenant = tenant;
