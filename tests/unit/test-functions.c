@@ -144,14 +144,14 @@ static void test_random(void)
 static void test_ends(void)
 {
     static const char *const cases[] = {
-        "instr(hex(zeroblob(5000000)), hex(zeroblob(2500000)) || '1')",
-        "instr(zeroblob(10000000), zeroblob(5000000) || x'01')",
-        "length(replace(hex(zeroblob(5000000)), hex(zeroblob(2500000)) || '1', 'x'))",
-        "length(replace(hex(zeroblob(5000000)), hex(zeroblob(100)) || '1', 'x'))",
-        "length(trim(replace(hex(zeroblob(2500000)), '0', 'x'), hex(zeroblob(2500000)) || 'x'))",
-        "length(unhex(replace(hex(zeroblob(2500000)), '0', '-'), hex(zeroblob(2500000)) || '-'))",
-        "json_patch(zeroblob(1000000), zeroblob(1000000))",
-        "length(hex(zeroblob(1500000)) LIKE '%' || hex(zeroblob(120)) || '1%')",
+        "instr(hex(zeroblob(500000)), hex(zeroblob(250000)) || '1')",
+        "instr(zeroblob(1000000), zeroblob(500000) || x'01')",
+        "length(replace(hex(zeroblob(500000)), hex(zeroblob(250000)) || '1', 'x'))",
+        "length(replace(hex(zeroblob(500000)), hex(zeroblob(100)) || '1', 'x'))",
+        "length(trim(replace(hex(zeroblob(250000)), '0', 'x'), hex(zeroblob(250000)) || 'x'))",
+        "length(unhex(replace(hex(zeroblob(250000)), '0', '-'), hex(zeroblob(250000)) || '-'))",
+        "json_patch(zeroblob(100000), zeroblob(100000))",
+        "length(hex(zeroblob(150000)) LIKE '%' || hex(zeroblob(120)) || '1%')",
     };
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
