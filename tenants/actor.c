@@ -470,6 +470,23 @@ void actor_settled(void *context)
     mutex_unlock(&open->actor->lock);
 }
 
+void actor_withdraw(struct actor *actor)
+{
+    struct open_database *open = actor->open;
+    struct list waiting;
+
+    list_init(&waiting);
+    mutex_lock(&actor->lock);
+    if (open->failed) {
+        list_splice(&waiting, &open->write.inbox);
+        list_splice(&waiting, &open->reads);
+        list_splice(&waiting, &open->slow_reads);
+        list_splice(&waiting, &actor->mailbox);
+        list_splice(&actor->mailbox, &waiting);
+    }
+    mutex_unlock(&actor->lock);
+}
+
 void actor_sync_failed(void *context)
 {
     struct open_database *open = context;

@@ -199,6 +199,8 @@ void actor_unlocked(void *context);
 void actor_settled(void *context);
 /* Gate event: a sync failed. */
 void actor_sync_failed(void *context);
+/* After it: what has not begun to run waits in the mailbox for the next opening. */
+void actor_withdraw(struct actor *actor);
 
 /* lane.c */
 void lane_init(struct lane *lane, struct actor *actor, enum lane_kind kind);

@@ -286,6 +286,13 @@ static void open_task(struct task *task)
     job_free(job);
 }
 
+/* Requests wait for its lanes. Those in the mailbox wait for the next opening. Lock held. */
+static bool has_work(const struct open_database *open)
+{
+    return !list_empty(&open->reads) || !list_empty(&open->slow_reads) ||
+           !list_empty(&open->write.inbox);
+}
+
 bool actor_try_close(struct actor *actor)
 {
     struct open_database *open;
@@ -293,7 +300,7 @@ bool actor_try_close(struct actor *actor)
 
     mutex_lock(&actor->lock);
     open = actor->open;
-    if (actor->state == ACTOR_OPEN && open->busy_lanes == 0 && actor->waiting == 0 &&
+    if (actor->state == ACTOR_OPEN && open->busy_lanes == 0 && !has_work(open) &&
         open->stream_count == 0 && gate_is_quiet(&open->gate)) {
         actor->state = ACTOR_CLOSING;
         job = job_new(actor, NULL, close_task);

@@ -325,6 +325,8 @@ enum run_result execute_statement(
     result = step(lane, request, index, statement, &stats.rows_returned, false, flags, &err);
     if (commits)
         vfs_commit_section(false);
+    if (unlikely(commits && result == RUN_FAILED))
+        execute_judge_commit(lane, err.native, &err);
     if (result == RUN_PAUSED) {
         lane->cursor_request = request;
         lane->cursor_statement = statement;

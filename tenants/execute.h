@@ -67,6 +67,9 @@ void execute_report(struct request *request, unsigned index, const struct err *e
 void execute_rewind(struct request *request);
 /* What the progress handler's stop means: RUN_OUTGREW, or RUN_FAILED with err set. */
 enum run_result execute_stopped(struct lane *lane, struct err *ret_err) ON(actor_owner);
+/* What failed may have been a commit: with the disk at fault nobody knows whether it was kept, and
+ * the database is closed and recovered. Sets err to that, then; else leaves it alone. */
+void execute_judge_commit(struct lane *lane, int rc, struct err *err) ON(actor_owner);
 /* Sets err from the connection's last error, seen with the lane's stop reason and budgets. */
 enum run_result execute_error(struct lane *lane, int rc, struct err *ret_err) ON(actor_owner);
 

@@ -193,3 +193,16 @@ enum run_result execute_error(struct lane *lane, int rc, struct err *ret_err)
     (void)sql_err_set(ret_err, connection_db(lane->connection), rc);
     return RUN_FAILED;
 }
+
+void execute_judge_commit(struct lane *lane, int rc, struct err *err)
+{
+    struct open_database *open = lane->actor->open;
+
+    if (rc != SQLITE_IOERR_WRITE && rc != SQLITE_IOERR_FSYNC && rc != SQLITE_IOERR_TRUNCATE &&
+        !((rc & 0xff) == SQLITE_IOERR && vfs_head_poisoned(open->head)))
+        return;
+    gate_fail(&open->gate);
+    (void)err_set(err, ERR_OUTCOME_UNKNOWN,
+        "the disk failed during the commit: whether it was kept is not known");
+    err->native = rc;
+}

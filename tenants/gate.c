@@ -120,7 +120,7 @@ void gate_on_synced(void *context, uint64_t token)
     release_all(gate, &ready);
 }
 
-static void gate_fail(struct gate *gate)
+void gate_fail(struct gate *gate)
 {
     struct list ready;
 

@@ -70,6 +70,9 @@ bool gate_should_gather(struct gate *gate);
 void gate_release(struct gate *gate, struct request *request);
 /* Everything committed is durable (used before streaming a chunk): syncs here when it must. */
 int gate_settle(struct gate *gate, struct err *ret_err) MUST_CHECK;
+/* A sync failed somewhere else than here: what waits goes out as of unknown outcome, and
+ * on_failure() is told. Threads: any that holds none of our locks. */
+void gate_fail(struct gate *gate);
 /* Nothing waits, nothing syncs, nothing is left to sync. */
 bool gate_is_quiet(struct gate *gate);
 

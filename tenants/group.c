@@ -163,11 +163,7 @@ static void commit_failed(struct lane *lane, int rc, struct err *ret_err) ON(act
     (void)execute_error(lane, rc, ret_err);
     if (!lost(lane))
         (void)execute_verb(lane, VERB_ROLLBACK);
-    if ((rc & 0xff) == SQLITE_IOERR) {
-        actor_sync_failed(lane->actor->open);
-        (void)err_set(ret_err, ERR_OUTCOME_UNKNOWN,
-            "the disk failed during the commit: whether it was kept is not known");
-    }
+    execute_judge_commit(lane, rc, ret_err);
 }
 
 /* A transaction with this request alone. */

@@ -81,6 +81,8 @@ bool lane_checkpoint(struct lane *lane, bool wanted_now)
         connection_db(lane->connection), NULL, SQLITE_CHECKPOINT_FULL, &in_log, &done);
     vfs_checkpoint_section(false);
     open_note_size(open);
+    if (unlikely(vfs_head_poisoned(open->head)))
+        gate_fail(&open->gate);
     if (rc != SQLITE_OK || in_log != done)
         return false;
     atomic_store_explicit(
@@ -392,13 +394,17 @@ void lane_run(struct task *task)
     bool ours = true;
     bool resumes;
     bool retires;
+    bool failed;
 
     mutex_lock(&actor->lock);
     lane->state = LANE_RUNNING;
     resumes = lane->paused_request != NULL;
     lane->paused_request = NULL;
     retires = lane->retire;
+    failed = actor->open->failed;
     mutex_unlock(&actor->lock);
+    if (unlikely(failed))
+        actor_withdraw(actor);
     actor_owner_enter();
     before = account_enter(actor->open->account);
     (void)vfs_enter(actor->open->head); /* temporary files are this database's */

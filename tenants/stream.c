@@ -163,6 +163,7 @@ static enum run_result run_transaction(struct lane *lane, struct request *reques
     result = run_statements(lane, request, flags | RUN_IN_GROUP);
     if (result == RUN_OK && outer && (rc = execute_verb(lane, VERB_COMMIT)) != SQLITE_OK) {
         result = execute_error(lane, rc, &err);
+        execute_judge_commit(lane, rc, &err);
         execute_report(request, request->statement_count - 1, &err);
     } else if (result == RUN_OK && !outer) {
         (void)execute_verb(lane, VERB_RELEASE_REQUEST);
