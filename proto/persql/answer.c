@@ -122,6 +122,33 @@ void persql_finish_list(struct exchange *x, struct encoder *e, struct str next_c
     persql_finish(x, e);
 }
 
+void persql_write_deletion(
+    struct encoder *e, int64_t deleted_wall_ms, int64_t restorable_until_wall_ms)
+{
+    if (deleted_wall_ms == 0)
+        return;
+    encoder_key(e, "deletedAt");
+    encoder_time(e, deleted_wall_ms);
+    encoder_key(e, "restorableUntil");
+    encoder_time(e, restorable_until_wall_ms);
+}
+
+void persql_finish_deleted(struct exchange *x, struct encoder *e, struct str id, struct str slug,
+    int64_t restorable_until_wall_ms)
+{
+    encoder_object(e);
+    encoder_key(e, "deleted");
+    encoder_bool(e, true);
+    encoder_key(e, "id");
+    encoder_string(e, id);
+    encoder_key(e, "slug");
+    encoder_string(e, slug);
+    encoder_key(e, "restorableUntil");
+    encoder_time(e, restorable_until_wall_ms);
+    encoder_end(e);
+    persql_finish(x, e);
+}
+
 static struct str query_either(struct exchange *x, const char *camel, const char *snake)
 {
     struct str value = http_query_get(&x->http, &x->arena, camel);

@@ -48,12 +48,7 @@ static void write_database(
     encoder_string_or_null(e, database->forked_from);
     encoder_key(e, "createdBy");
     encoder_string_or_null(e, database->created_by);
-    if (database->deleted_wall_ms != 0) {
-        encoder_key(e, "deletedAt");
-        encoder_time(e, database->deleted_wall_ms);
-        encoder_key(e, "restorableUntil");
-        encoder_time(e, database->restorable_until_wall_ms);
-    }
+    persql_write_deletion(e, database->deleted_wall_ms, database->restorable_until_wall_ms);
     if (database->settings != NULL) {
         encoder_key(e, "settings");
         persql_write_settings(e, SETTING_DATABASE, database->settings);
@@ -284,19 +279,9 @@ static void on_deleted(struct catalogue_call *call)
     struct encoder e;
     struct exchange *x = persql_called(call, &e);
 
-    if (x == NULL)
-        return;
-    encoder_object(&e);
-    encoder_key(&e, "deleted");
-    encoder_bool(&e, true);
-    encoder_key(&e, "id");
-    encoder_string(&e, database->id);
-    encoder_key(&e, "slug");
-    encoder_string(&e, database->slug);
-    encoder_key(&e, "restorableUntil");
-    encoder_time(&e, database->restorable_until_wall_ms);
-    encoder_end(&e);
-    persql_finish(x, &e);
+    if (x != NULL)
+        persql_finish_deleted(
+            x, &e, database->id, database->slug, database->restorable_until_wall_ms);
 }
 
 void persql_database_delete(struct exchange *x)

@@ -80,6 +80,12 @@ void persql_write_token(struct encoder *encoder, const struct token_info *token,
 void persql_token_mint(struct exchange *x, struct str tenant);
 void persql_token_list(struct exchange *x, struct str tenant);
 void persql_token_revoke(struct exchange *x, struct str tenant, struct str id);
+/* "deletedAt" and "restorableUntil", when it is deleted. */
+void persql_write_deletion(
+    struct encoder *encoder, int64_t deleted_wall_ms, int64_t restorable_until_wall_ms);
+/* What deleting a tenant or database answers, and the end of the answer. */
+void persql_finish_deleted(struct exchange *x, struct encoder *encoder, struct str id,
+    struct str slug, int64_t restorable_until_wall_ms);
 /* Settings named in the body. -1: answered. */
 int persql_read_settings(struct exchange *x, const struct node *body, enum setting_scope scope,
     const struct setting_change **ret_changes, size_t *ret_count) MUST_CHECK;
