@@ -149,6 +149,19 @@ void persql_finish_deleted(struct exchange *x, struct encoder *e, struct str id,
     persql_finish(x, e);
 }
 
+struct str persql_tenant(struct exchange *x)
+{
+    if (x->tenant_slug.len == 0)
+        persql_fail(x, ERR_BAD_REQUEST,
+            "an operator token names the tenant: send X-Rookery-Tenant: <slug>");
+    return x->tenant_slug;
+}
+
+struct str persql_named(const struct exchange *x)
+{
+    return (x->route->needs & NEEDS_TENANT) != 0 ? x->params[1] : x->params[0];
+}
+
 static struct str query_either(struct exchange *x, const char *camel, const char *snake)
 {
     struct str value = http_query_get(&x->http, &x->arena, camel);

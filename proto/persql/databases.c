@@ -71,19 +71,10 @@ static void on_one(struct catalogue_call *call)
     persql_finish(x, &e);
 }
 
-/* Whose tenant; an operator has to name it. NULL str: answered. */
-static struct str tenant_of(struct exchange *x)
-{
-    if (x->tenant_slug.len == 0)
-        persql_fail(x, ERR_BAD_REQUEST,
-            "an operator token names the tenant: send X-Rookery-Tenant: <slug>");
-    return x->tenant_slug;
-}
-
-/* The routes' `:slug`, or the second parameter below /v1/db/:tenant/. NULL: answered. */
+/* The database that the route names. NULL: answered. */
 static struct database_input *make_input(struct exchange *x)
 {
-    struct str tenant = tenant_of(x);
+    struct str tenant = persql_tenant(x);
     struct database_input *input;
 
     if (tenant.len == 0)
@@ -92,7 +83,7 @@ static struct database_input *make_input(struct exchange *x)
     if (input == NULL)
         return NULL;
     input->tenant = tenant;
-    input->database = (x->route->needs & NEEDS_TENANT) != 0 ? x->params[1] : x->params[0];
+    input->database = persql_named(x);
     return input;
 }
 
@@ -114,7 +105,7 @@ static void on_list(struct catalogue_call *call)
 
 void persql_databases_list(struct exchange *x)
 {
-    struct str tenant = tenant_of(x);
+    struct str tenant = persql_tenant(x);
     struct catalogue_call *call = NULL;
     struct list_input *input =
         tenant.len == 0 ? NULL : persql_call_with(x, on_list, sizeof(*input), &call);
@@ -193,7 +184,7 @@ static void on_created_one(struct catalogue_call *call)
 
 void persql_databases_create(struct exchange *x)
 {
-    struct str tenant = tenant_of(x);
+    struct str tenant = persql_tenant(x);
     const struct node *body = tenant.len == 0 ? NULL : persql_body(x, false);
     struct err err = ERR_INIT;
     struct database_create_input *input;

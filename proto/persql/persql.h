@@ -55,6 +55,10 @@ void *persql_call_with(struct exchange *x, void (*done)(struct catalogue_call *c
 struct exchange *persql_called(struct catalogue_call *call, struct encoder *encoder) MUST_CHECK;
 /* Ends the array of a list's items, after persql_called() and encoder_array(), and the answer. */
 void persql_finish_list(struct exchange *x, struct encoder *encoder, struct str next_cursor);
+/* Whose tenant the request is about; an operator's token has to name it. Empty: answered. */
+struct str persql_tenant(struct exchange *x) MUST_CHECK;
+/* The route's parameter behind that of its tenant, if it has one: a slug or an id. */
+struct str persql_named(const struct exchange *x);
 /* pageSize and cursor of the query string (snake_case too). -1: answered. */
 int persql_page(struct exchange *x, struct list_input *input) MUST_CHECK;
 bool persql_query_flag(struct exchange *x, const char *name);

@@ -227,33 +227,28 @@ void persql_token_revoke(struct exchange *x, struct str tenant, struct str id)
     catalogue_token_revoke(call, input);
 }
 
-/* ---- the tenant's own routes ---- */
-
-/* An operator names the tenant here; its own tokens are under /v1/admin/tokens. */
-static bool has_tenant(struct exchange *x)
-{
-    if (x->tenant_slug.len > 0)
-        return true;
-    persql_fail(
-        x, ERR_BAD_REQUEST, "an operator token names the tenant: send X-Rookery-Tenant: <slug>");
-    return false;
-}
+/* ---- the tenant's own routes; operators' are under /v1/admin/tokens ---- */
 
 void persql_tokens_create(struct exchange *x)
 {
-    if (has_tenant(x))
-        persql_token_mint(x, x->tenant_slug);
+    struct str tenant = persql_tenant(x);
+
+    if (tenant.len > 0)
+        persql_token_mint(x, tenant);
 }
 
 void persql_tokens_list(struct exchange *x)
 {
-    if (has_tenant(x))
-        persql_token_list(x, x->tenant_slug);
+    struct str tenant = persql_tenant(x);
+
+    if (tenant.len > 0)
+        persql_token_list(x, tenant);
 }
 
 void persql_tokens_revoke(struct exchange *x)
 {
-    if (has_tenant(x))
-        persql_token_revoke(
-            x, x->tenant_slug, (x->route->needs & NEEDS_TENANT) != 0 ? x->params[1] : x->params[0]);
+    struct str tenant = persql_tenant(x);
+
+    if (tenant.len > 0)
+        persql_token_revoke(x, tenant, persql_named(x));
 }
