@@ -80,6 +80,8 @@ void persql_unprefix(struct exchange *x, size_t prefix_len);
 
 void persql_write_token(struct encoder *encoder, const struct token_info *token, struct str secret,
     struct arena *arena);
+/* "databases", "branches" and "tableScope": what it is limited to, null where it is not. */
+void persql_write_token_limits(struct encoder *encoder, const struct token_info *token);
 /* Mint and list for `tenant`, whose slug may differ from the token's. */
 void persql_token_mint(struct exchange *x, struct str tenant);
 void persql_token_list(struct exchange *x, struct str tenant);

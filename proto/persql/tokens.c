@@ -15,6 +15,13 @@ static void write_texts(struct encoder *e, const char *key, const struct str *te
     encoder_end(e);
 }
 
+void persql_write_token_limits(struct encoder *e, const struct token_info *token)
+{
+    write_texts(e, "databases", token->databases, token->database_count);
+    write_texts(e, "branches", token->branches, token->branch_count);
+    write_texts(e, "tableScope", token->tables, token->table_count);
+}
+
 void persql_write_token(
     struct encoder *e, const struct token_info *token, struct str secret, struct arena *arena)
 {
@@ -33,9 +40,7 @@ void persql_write_token(
     encoder_string(e, token->prefix);
     encoder_key(e, "last4");
     encoder_string(e, token->last4);
-    write_texts(e, "databases", token->databases, token->database_count);
-    write_texts(e, "branches", token->branches, token->branch_count);
-    write_texts(e, "tableScope", token->tables, token->table_count);
+    persql_write_token_limits(e, token);
     encoder_key(e, "claims");
     encoder_json(e, token->claims_json, arena);
     encoder_key(e, "createdAt");
