@@ -25,7 +25,9 @@ const char *persql_error_code(const struct err *err);
 struct str persql_error_message(const struct err *err);
 /* errorDetail's value. */
 void persql_error_detail(struct encoder *encoder, const struct sql_error *detail);
-/* True for errors about a statement, which get an errorDetail. */
+/* True for what is wrong with the statement, as opposed to with the server at this moment. */
+bool persql_is_verdict(const struct err *err);
+/* True for errors about a statement (verdicts and how it fared), which get an errorDetail. */
 bool persql_is_statement_error(const struct err *err);
 
 /* ---- answers (answer.c) ---- */
