@@ -194,3 +194,14 @@ bool persql_query_flag(struct exchange *x, const char *name)
 
     return value.ptr != NULL && !str_is(value, "0") && !str_is_nocase(value, "false");
 }
+
+void persql_run_procedure(struct exchange *x, enum request_kind kind, procedure_fn run, void *state,
+    void (*done)(struct request *request))
+{
+    x->state = state;
+    x->request.kind = kind;
+    x->request.procedure = run;
+    x->request.procedure_argument = state;
+    x->request.done = done;
+    exchange_run(x);
+}

@@ -65,6 +65,10 @@ struct str persql_named(const struct exchange *x);
 int persql_page(struct exchange *x, struct list_input *input) MUST_CHECK;
 bool persql_query_flag(struct exchange *x, const char *name);
 
+/* Runs a procedure of the engine for x: `run` gets `state`, which is also x->state in `done`. */
+void persql_run_procedure(struct exchange *x, enum request_kind kind, procedure_fn run, void *state,
+    void (*done)(struct request *request)) ON(loop_thread);
+
 /* ---- statements.c ---- */
 
 /* One statement of a body: {"sql": ..., "params": ...} behind its brace, up to and with the closing
