@@ -124,6 +124,11 @@ void vfs_empty_database(unsigned char page[VFS_EMPTY_BYTES]);
 
 extern const sqlite3_io_methods vfs_main_methods;
 extern const sqlite3_io_methods vfs_wal_methods;
+/* Methods of files that nobody locks (the WAL, temporary ones): locks always succeed, hints of size
+ * are taken and forgotten, no other control is known. */
+int vfs_no_lock(sqlite3_file *handle, int level);
+int vfs_no_check(sqlite3_file *handle, int *ret_reserved);
+int vfs_no_control(sqlite3_file *handle, int operation, void *argument);
 int vfs_temp_open(struct vfs_head *head, struct vfs_file *file);
 
 int vfs_lock(struct vfs_file *file, int level);
