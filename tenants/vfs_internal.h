@@ -116,6 +116,9 @@ int vfs_pages_read(struct vfs_pages *pages, void *bytes, int len, int64_t offset
 int vfs_pages_write(struct vfs_pages *pages, const void *bytes, int len, int64_t offset);
 int vfs_pages_truncate(struct vfs_pages *pages, int64_t bytes);
 int vfs_pages_sync(struct vfs_pages *pages);
+/* Opens for reading and writing; made anew, if `create`, where there is none. The descriptor, or
+ * -1: ERR_NOT_FOUND, ERR_IO. */
+int vfs_open_file(const char *path, bool create, bool *ret_created, struct err *ret_err) MUST_CHECK;
 int vfs_pages_open(struct vfs_pages *pages, const char *path, bool create, bool *ret_created,
     struct err *ret_err) MUST_CHECK;
 void vfs_pages_close(struct vfs_pages *pages);
