@@ -7,7 +7,7 @@
  * Integers", 2010) for the rest: always reads back, the shortest in 99.9 % of cases. */
 #include "proto/real_text.h"
 
-#include <string.h>
+#include "tenants/base/str.h"
 
 #define MANTISSA_BITS 52
 #define HIDDEN_BIT (1ULL << MANTISSA_BITS)
@@ -236,15 +236,11 @@ static int grisu2(double value, char *digits, int *ret_k)
 
 static size_t put_u64(char *out, uint64_t value)
 {
-    char digits[20];
-    size_t at = sizeof(digits);
+    char room[STR_U64_MAX];
+    struct str digits = str_from_u64(value, room);
 
-    do {
-        digits[--at] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value != 0);
-    memcpy(out, digits + at, sizeof(digits) - at);
-    return sizeof(digits) - at;
+    memcpy(out, digits.ptr, digits.len);
+    return digits.len;
 }
 
 /* d.ddde±x */

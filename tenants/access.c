@@ -276,6 +276,8 @@ int access_judge(const struct guard_event *event, const struct connection_contex
 {
     if (guard_is_temp(event))
         return judge_stateful(context, ret_err);
+    if (guard_is_create_or_drop(event->action))
+        return is_explain ? 0 : judge_ddl(context, ret_err);
     switch (event->action) {
     case SQLITE_INSERT:
     case SQLITE_UPDATE:
@@ -285,16 +287,6 @@ int access_judge(const struct guard_event *event, const struct connection_contex
         break;
     case SQLITE_READ:
         break;
-    case SQLITE_CREATE_INDEX:
-    case SQLITE_CREATE_TABLE:
-    case SQLITE_CREATE_TRIGGER:
-    case SQLITE_CREATE_VIEW:
-    case SQLITE_CREATE_VTABLE:
-    case SQLITE_DROP_INDEX:
-    case SQLITE_DROP_TABLE:
-    case SQLITE_DROP_TRIGGER:
-    case SQLITE_DROP_VIEW:
-    case SQLITE_DROP_VTABLE:
     case SQLITE_ALTER_TABLE:
     case SQLITE_REINDEX:
     case SQLITE_ANALYZE:

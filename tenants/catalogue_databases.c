@@ -9,6 +9,10 @@
     " d.deleted_at, (SELECT f.public_id FROM databases f WHERE f.id = d.forked_from),"             \
     " (SELECT k.public_id FROM tokens k WHERE k.id = d.created_by)"
 
+#define LIVE_BY_SLUG                                                                               \
+    "SELECT " DATABASE_COLUMNS                                                                     \
+    " FROM databases d WHERE d.tenant_id = ?1 AND d.slug = ?2 AND d.deleted_at = 0"
+
 static void read_database(const struct store *store, struct sqlite3_stmt *statement,
     struct str tenant_slug, struct database_info *info)
 {
@@ -60,29 +64,36 @@ static bool may_reach(const struct store *store, struct str slug)
 static int find_slug(const struct store *store, const struct tenant_info *tenant, struct str slug,
     struct database_info *ret_info, struct err *ret_err)
 {
-    return find_by(store,
-        "SELECT " DATABASE_COLUMNS " FROM databases d"
-        " WHERE d.tenant_id = ?1 AND d.slug = ?2 AND d.deleted_at = 0",
-        tenant, slug, ret_info, ret_err);
+    return find_by(store, LIVE_BY_SLUG, tenant, slug, ret_info, ret_err);
 }
 
-/* By slug or public id, among those that are not deleted and that the principal may reach. */
-static int find_database(const struct store *store, const struct tenant_info *tenant,
-    struct str name, struct database_info *ret_info, struct err *ret_err)
+/* By slug, else by public id, among those that the principal may reach. 1, 0, -1. */
+static int find_named(const struct store *store, const char *sql_by_slug, const char *sql_by_id,
+    const struct tenant_info *tenant, struct str name, struct database_info *ret_info,
+    struct err *ret_err)
 {
     char lowered[SLUG_DATABASE_MAX];
     int found = 0;
 
     if (slug_lower(name, lowered, sizeof(lowered)))
-        found = find_slug(store, tenant, str_make(lowered, name.len), ret_info, ret_err);
+        found = find_by(store, sql_by_slug, tenant, str_make(lowered, name.len), ret_info, ret_err);
     if (found == 0)
-        found = find_by(store,
-            "SELECT " DATABASE_COLUMNS " FROM databases d"
-            " WHERE d.tenant_id = ?1 AND d.public_id = ?2 AND d.deleted_at = 0",
-            tenant, name, ret_info, ret_err);
+        found = find_by(store, sql_by_id, tenant, name, ret_info, ret_err);
+    return found > 0 && !may_reach(store, ret_info->slug) ? 0 : found;
+}
+
+/* Among those that are not deleted. */
+static int find_database(const struct store *store, const struct tenant_info *tenant,
+    struct str name, struct database_info *ret_info, struct err *ret_err)
+{
+    int found = find_named(store, LIVE_BY_SLUG,
+        "SELECT " DATABASE_COLUMNS " FROM databases d"
+        " WHERE d.tenant_id = ?1 AND d.public_id = ?2 AND d.deleted_at = 0",
+        tenant, name, ret_info, ret_err);
+
     if (found < 0)
         return -1;
-    return found > 0 && may_reach(store, ret_info->slug) ? 0 : unknown(name, ret_err);
+    return found > 0 ? 0 : unknown(name, ret_err);
 }
 
 static int with_settings(const struct store *store, struct database_info *info, struct err *ret_err)
@@ -441,23 +452,15 @@ int store_database_delete(const struct store *store, const struct database_input
 static int find_deleted(const struct store *store, const struct tenant_info *tenant,
     struct str name, struct database_info *ret_info, struct err *ret_err)
 {
-    char lowered[SLUG_DATABASE_MAX];
-    int found = 0;
+    int found = find_named(store,
+        "SELECT " DATABASE_COLUMNS " FROM databases d WHERE d.tenant_id = ?1 AND d.slug = ?2"
+        " AND d.deleted_at > 0 AND d.purging = 0 ORDER BY d.deleted_at DESC, d.id DESC LIMIT 1",
+        "SELECT " DATABASE_COLUMNS " FROM databases d"
+        " WHERE d.tenant_id = ?1 AND d.public_id = ?2 AND d.deleted_at > 0 AND d.purging = 0",
+        tenant, name, ret_info, ret_err);
 
-    if (slug_lower(name, lowered, sizeof(lowered)))
-        found = find_by(store,
-            "SELECT " DATABASE_COLUMNS " FROM databases d WHERE d.tenant_id = ?1 AND d.slug = ?2"
-            " AND d.deleted_at > 0 AND d.purging = 0 ORDER BY d.deleted_at DESC, d.id DESC LIMIT 1",
-            tenant, str_make(lowered, name.len), ret_info, ret_err);
-    if (found == 0)
-        found = find_by(store,
-            "SELECT " DATABASE_COLUMNS " FROM databases d"
-            " WHERE d.tenant_id = ?1 AND d.public_id = ?2 AND d.deleted_at > 0 AND d.purging = 0",
-            tenant, name, ret_info, ret_err);
-    if (found < 0)
-        return -1;
-    if (found > 0 && may_reach(store, ret_info->slug))
-        return 0;
+    if (found != 0)
+        return found < 0 ? -1 : 0;
     return err_set(ret_err, ERR_UNKNOWN_DATABASE, "there is no deleted database '%.*s'",
         (int)MIN(name.len, (size_t)SLUG_SEGMENT_MAX), name.ptr);
 }

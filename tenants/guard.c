@@ -228,6 +228,25 @@ static enum guard_answer check_pragma(
     return refuse_pragma(rule->name, rule->hint, "cannot be set", ret_err);
 }
 
+bool guard_is_create_or_drop(int action)
+{
+    switch (action) {
+    case SQLITE_CREATE_INDEX:
+    case SQLITE_CREATE_TABLE:
+    case SQLITE_CREATE_TRIGGER:
+    case SQLITE_CREATE_VIEW:
+    case SQLITE_CREATE_VTABLE:
+    case SQLITE_DROP_INDEX:
+    case SQLITE_DROP_TABLE:
+    case SQLITE_DROP_TRIGGER:
+    case SQLITE_DROP_VIEW:
+    case SQLITE_DROP_VTABLE:
+        return true;
+    default:
+        return false;
+    }
+}
+
 bool guard_is_temp(const struct guard_event *event)
 {
     bool in_temp = event->database != NULL && sqlite3_stricmp(event->database, "temp") == 0;
@@ -242,22 +261,11 @@ bool guard_is_temp(const struct guard_event *event)
     case SQLITE_DROP_TEMP_TRIGGER:
     case SQLITE_DROP_TEMP_VIEW:
         return true;
-    case SQLITE_CREATE_INDEX:
-    case SQLITE_CREATE_TABLE:
-    case SQLITE_CREATE_TRIGGER:
-    case SQLITE_CREATE_VIEW:
-    case SQLITE_CREATE_VTABLE:
-    case SQLITE_DROP_INDEX:
-    case SQLITE_DROP_TABLE:
-    case SQLITE_DROP_TRIGGER:
-    case SQLITE_DROP_VIEW:
-    case SQLITE_DROP_VTABLE:
-        return in_temp;
     case SQLITE_INSERT: /* ALTER only updates there */
     case SQLITE_DELETE:
         return in_temp && (IN_LIST(event->first, schema_tables));
     default:
-        return false;
+        return in_temp && guard_is_create_or_drop(event->action);
     }
 }
 

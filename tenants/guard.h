@@ -50,6 +50,8 @@ enum guard_answer { GUARD_ALLOW, GUARD_DENY, GUARD_SKIP };
 enum guard_answer guard_check(
     const struct guard_event *event, const struct connection_context *context, struct err *ret_err);
 
+/* Makes or drops an object of the schema; SQLite's own codes for temporary ones are others. */
+bool guard_is_create_or_drop(int action);
 /* Makes or drops a temporary object. SQLite's own codes for that miss `CREATE TABLE temp.x` and
  * `CREATE TRIGGER temp.x … ON main.y`. */
 bool guard_is_temp(const struct guard_event *event);

@@ -82,6 +82,44 @@ static int finish(struct work *work, struct sqlite3_stmt *statement, int rc)
     return result;
 }
 
+/* Fills an item, zeroed, from the row that the statement stands on. */
+typedef void (*row_fn)(struct work *work, struct sqlite3_stmt *statement, void *item);
+
+/* Every row becomes an item of the list. */
+static int read_rows(struct work *work, struct sqlite3_stmt *statement, size_t item_size,
+    row_fn read_row, struct list_of *ret_list)
+{
+    struct list_of list = {NULL, 0, 0};
+    int rc;
+
+    if (statement == NULL)
+        return -1;
+    while ((rc = sqlite3_step(statement)) == SQLITE_ROW) {
+        void *item = append(work, &list, item_size);
+
+        if (item == NULL)
+            break;
+        read_row(work, statement, item);
+    }
+    *ret_list = list;
+    return finish(work, statement, rc == SQLITE_ROW ? SQLITE_DONE : rc);
+}
+
+static void read_column(struct work *work, struct sqlite3_stmt *statement, void *item)
+{
+    struct introspect_column *column = item;
+    int hidden = sqlite3_column_int(statement, 5);
+
+    column->name = text(work, statement, 0);
+    column->type = text(work, statement, 1);
+    column->not_null = sqlite3_column_int(statement, 2) != 0;
+    column->has_default = sqlite3_column_type(statement, 3) != SQLITE_NULL;
+    column->default_sql = text(work, statement, 3);
+    column->primary_key = sqlite3_column_int(statement, 4);
+    column->generated = hidden == 2 || hidden == 3;
+    column->hidden = hidden == 1;
+}
+
 static int read_columns(struct work *work, struct introspect_table *table)
 {
     struct sqlite3_stmt *statement = query(work,
@@ -89,28 +127,23 @@ static int read_columns(struct work *work, struct introspect_table *table)
         "'main')",
         table->name);
     struct list_of list = {NULL, 0, 0};
-    int rc;
+    int result = read_rows(work, statement, sizeof(*table->columns), read_column, &list);
 
-    if (statement == NULL)
-        return -1;
-    while ((rc = sqlite3_step(statement)) == SQLITE_ROW) {
-        struct introspect_column *column = append(work, &list, sizeof(*column));
-        int hidden = sqlite3_column_int(statement, 5);
-
-        if (column == NULL)
-            break;
-        column->name = text(work, statement, 0);
-        column->type = text(work, statement, 1);
-        column->not_null = sqlite3_column_int(statement, 2) != 0;
-        column->has_default = sqlite3_column_type(statement, 3) != SQLITE_NULL;
-        column->default_sql = text(work, statement, 3);
-        column->primary_key = sqlite3_column_int(statement, 4);
-        column->generated = hidden == 2 || hidden == 3;
-        column->hidden = hidden == 1;
-    }
     table->columns = list.items;
     table->column_count = list.count;
-    return finish(work, statement, rc == SQLITE_ROW ? SQLITE_DONE : rc);
+    return result;
+}
+
+static void read_foreign_key(struct work *work, struct sqlite3_stmt *statement, void *item)
+{
+    struct introspect_foreign_key *key = item;
+
+    key->id = sqlite3_column_int(statement, 0);
+    key->table = text(work, statement, 1);
+    key->from = text(work, statement, 2);
+    key->to = text(work, statement, 3);
+    key->on_update = text(work, statement, 4);
+    key->on_delete = text(work, statement, 5);
 }
 
 static int read_foreign_keys(struct work *work, struct introspect_table *table)
@@ -120,25 +153,16 @@ static int read_foreign_keys(struct work *work, struct introspect_table *table)
         "FROM pragma_foreign_key_list(?1, 'main') ORDER BY id, seq",
         table->name);
     struct list_of list = {NULL, 0, 0};
-    int rc;
+    int result = read_rows(work, statement, sizeof(*table->foreign_keys), read_foreign_key, &list);
 
-    if (statement == NULL)
-        return -1;
-    while ((rc = sqlite3_step(statement)) == SQLITE_ROW) {
-        struct introspect_foreign_key *key = append(work, &list, sizeof(*key));
-
-        if (key == NULL)
-            break;
-        key->id = sqlite3_column_int(statement, 0);
-        key->table = text(work, statement, 1);
-        key->from = text(work, statement, 2);
-        key->to = text(work, statement, 3);
-        key->on_update = text(work, statement, 4);
-        key->on_delete = text(work, statement, 5);
-    }
     table->foreign_keys = list.items;
     table->foreign_key_count = list.count;
-    return finish(work, statement, rc == SQLITE_ROW ? SQLITE_DONE : rc);
+    return result;
+}
+
+static void read_name(struct work *work, struct sqlite3_stmt *statement, void *item)
+{
+    *(struct str *)item = text(work, statement, 0);
 }
 
 static int read_index_columns(struct work *work, struct introspect_index *index)
@@ -146,20 +170,22 @@ static int read_index_columns(struct work *work, struct introspect_index *index)
     struct sqlite3_stmt *statement =
         query(work, "SELECT name FROM pragma_index_info(?1, 'main') ORDER BY seqno", index->name);
     struct list_of list = {NULL, 0, 0};
-    int rc;
+    int result = read_rows(work, statement, sizeof(*index->columns), read_name, &list);
 
-    if (statement == NULL)
-        return -1;
-    while ((rc = sqlite3_step(statement)) == SQLITE_ROW) {
-        struct str *name = append(work, &list, sizeof(*name));
-
-        if (name == NULL)
-            break;
-        *name = text(work, statement, 0);
-    }
     index->columns = list.items;
     index->column_count = list.count;
-    return finish(work, statement, rc == SQLITE_ROW ? SQLITE_DONE : rc);
+    return result;
+}
+
+static void read_index(struct work *work, struct sqlite3_stmt *statement, void *item)
+{
+    struct introspect_index *index = item;
+
+    index->name = text(work, statement, 0);
+    index->unique = sqlite3_column_int(statement, 1) != 0;
+    index->origin = text(work, statement, 2);
+    index->partial = sqlite3_column_int(statement, 3) != 0;
+    index->sql = text(work, statement, 4);
 }
 
 static int read_indexes(struct work *work, struct introspect_table *table)
@@ -170,25 +196,10 @@ static int read_indexes(struct work *work, struct introspect_table *table)
         "LEFT JOIN sqlite_schema AS s ON s.type = 'index' AND s.name = l.name ORDER BY l.name",
         table->name);
     struct list_of list = {NULL, 0, 0};
-    int result;
-    int rc;
+    int result = read_rows(work, statement, sizeof(*table->indexes), read_index, &list);
 
-    if (statement == NULL)
-        return -1;
-    while ((rc = sqlite3_step(statement)) == SQLITE_ROW) {
-        struct introspect_index *index = append(work, &list, sizeof(*index));
-
-        if (index == NULL)
-            break;
-        index->name = text(work, statement, 0);
-        index->unique = sqlite3_column_int(statement, 1) != 0;
-        index->origin = text(work, statement, 2);
-        index->partial = sqlite3_column_int(statement, 3) != 0;
-        index->sql = text(work, statement, 4);
-    }
     table->indexes = list.items;
     table->index_count = list.count;
-    result = finish(work, statement, rc == SQLITE_ROW ? SQLITE_DONE : rc);
     for (size_t i = 0; result == 0 && i < list.count; i++)
         result = read_index_columns(work, &((struct introspect_index *)list.items)[i]);
     return result;

@@ -368,18 +368,18 @@ static int wal_size(sqlite3_file *handle, sqlite3_int64 *ret_bytes)
     return rc;
 }
 
-static int wal_no_lock(sqlite3_file *handle, int level)
+int vfs_no_lock(sqlite3_file *handle, int level)
 {
     return SQLITE_OK;
 }
 
-static int wal_no_check(sqlite3_file *handle, int *ret_reserved)
+int vfs_no_check(sqlite3_file *handle, int *ret_reserved)
 {
     *ret_reserved = 0;
     return SQLITE_OK;
 }
 
-static int wal_control(sqlite3_file *handle, int operation, void *argument)
+int vfs_no_control(sqlite3_file *handle, int operation, void *argument)
 {
     switch (operation) {
     case SQLITE_FCNTL_SIZE_HINT:
@@ -398,10 +398,10 @@ const sqlite3_io_methods vfs_wal_methods = {
     .xTruncate = wal_truncate,
     .xSync = wal_sync,
     .xFileSize = wal_size,
-    .xLock = wal_no_lock,
-    .xUnlock = wal_no_lock,
-    .xCheckReservedLock = wal_no_check,
-    .xFileControl = wal_control,
+    .xLock = vfs_no_lock,
+    .xUnlock = vfs_no_lock,
+    .xCheckReservedLock = vfs_no_check,
+    .xFileControl = vfs_no_control,
     .xSectorSize = sector_size,
     .xDeviceCharacteristics = device_characteristics,
 };

@@ -7,20 +7,29 @@
 #include "tenants/vfs_internal.h"
 #include "tenants/vfs_io.h"
 
+int vfs_open_file(const char *path, bool create, bool *ret_created, struct err *ret_err)
+{
+    int fd = io_open(path, O_RDWR | O_CLOEXEC, 0);
+
+    *ret_created = false;
+    if (fd < 0 && errno == ENOENT && create) {
+        fd = io_open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        *ret_created = true;
+    }
+    if (fd < 0)
+        return err_set_errno(
+            ret_err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "cannot open '%s'", path);
+    return fd;
+}
+
 static int open_wal(
     struct vfs_head *head, const char *path, bool create, bool *ret_created, struct err *ret_err)
 {
     struct stat status;
 
-    *ret_created = false;
-    head->wal_fd = io_open(path, O_RDWR | O_CLOEXEC, 0);
-    if (head->wal_fd < 0 && errno == ENOENT && create) {
-        head->wal_fd = io_open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-        *ret_created = true;
-    }
+    head->wal_fd = vfs_open_file(path, create, ret_created, ret_err);
     if (head->wal_fd < 0)
-        return err_set_errno(
-            ret_err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "cannot open '%s'", path);
+        return -1;
     if (fstat(head->wal_fd, &status) < 0)
         return err_set_errno(ret_err, ERR_IO, errno, "cannot stat '%s'", path);
     atomic_init(&head->wal_bytes, (uint64_t)status.st_size);
@@ -38,12 +47,13 @@ static int settle_wal(struct vfs_head *head, const char *path, struct err *ret_e
 
 static int open_placeholder(struct vfs_head *head, const char *path, struct err *ret_err)
 {
+    bool made;
+
     if (path == NULL)
         return 0;
-    head->placeholder_fd = io_open(path, O_RDWR | O_CLOEXEC, 0);
+    head->placeholder_fd = vfs_open_file(path, false, &made, ret_err);
     if (head->placeholder_fd < 0)
-        return err_set_errno(
-            ret_err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "cannot open '%s'", path);
+        return -1;
     return vfs_lock_out_others(head->placeholder_fd, path, ret_err);
 }
 

@@ -116,6 +116,9 @@ int vfs_pages_read(struct vfs_pages *pages, void *bytes, int len, int64_t offset
 int vfs_pages_write(struct vfs_pages *pages, const void *bytes, int len, int64_t offset);
 int vfs_pages_truncate(struct vfs_pages *pages, int64_t bytes);
 int vfs_pages_sync(struct vfs_pages *pages);
+/* Opens for reading and writing; made anew, if `create`, where there is none. The descriptor, or
+ * -1: ERR_NOT_FOUND, ERR_IO. */
+int vfs_open_file(const char *path, bool create, bool *ret_created, struct err *ret_err) MUST_CHECK;
 int vfs_pages_open(struct vfs_pages *pages, const char *path, bool create, bool *ret_created,
     struct err *ret_err) MUST_CHECK;
 void vfs_pages_close(struct vfs_pages *pages);
@@ -124,6 +127,11 @@ void vfs_empty_database(unsigned char page[VFS_EMPTY_BYTES]);
 
 extern const sqlite3_io_methods vfs_main_methods;
 extern const sqlite3_io_methods vfs_wal_methods;
+/* Methods of files that nobody locks (the WAL, temporary ones): locks always succeed, hints of size
+ * are taken and forgotten, no other control is known. */
+int vfs_no_lock(sqlite3_file *handle, int level);
+int vfs_no_check(sqlite3_file *handle, int *ret_reserved);
+int vfs_no_control(sqlite3_file *handle, int operation, void *argument);
 int vfs_temp_open(struct vfs_head *head, struct vfs_file *file);
 
 int vfs_lock(struct vfs_file *file, int level);

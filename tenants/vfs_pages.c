@@ -135,15 +135,9 @@ int vfs_pages_open(
 {
     struct stat status;
 
-    *ret_created = false;
-    pages->fd = io_open(path, O_RDWR | O_CLOEXEC, 0);
-    if (pages->fd < 0 && errno == ENOENT && create) {
-        pages->fd = io_open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-        *ret_created = true;
-    }
+    pages->fd = vfs_open_file(path, create, ret_created, ret_err);
     if (pages->fd < 0)
-        return err_set_errno(
-            ret_err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "cannot open '%s'", path);
+        return -1;
     if (vfs_lock_out_others(pages->fd, path, ret_err) < 0)
         return -1;
     if (fstat(pages->fd, &status) < 0)

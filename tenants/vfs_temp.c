@@ -83,24 +83,6 @@ static int temp_size(sqlite3_file *handle, sqlite3_int64 *ret_bytes)
     return SQLITE_OK;
 }
 
-static int temp_lock(sqlite3_file *handle, int level)
-{
-    return SQLITE_OK;
-}
-
-static int temp_check(sqlite3_file *handle, int *ret_reserved)
-{
-    *ret_reserved = 0;
-    return SQLITE_OK;
-}
-
-static int temp_control(sqlite3_file *handle, int operation, void *argument)
-{
-    return operation == SQLITE_FCNTL_SIZE_HINT || operation == SQLITE_FCNTL_CHUNK_SIZE
-               ? SQLITE_OK
-               : SQLITE_NOTFOUND;
-}
-
 static int temp_sector(sqlite3_file *handle)
 {
     return 4096;
@@ -119,10 +101,10 @@ static const sqlite3_io_methods temp_methods = {
     .xTruncate = temp_truncate,
     .xSync = temp_sync,
     .xFileSize = temp_size,
-    .xLock = temp_lock,
-    .xUnlock = temp_lock,
-    .xCheckReservedLock = temp_check,
-    .xFileControl = temp_control,
+    .xLock = vfs_no_lock,
+    .xUnlock = vfs_no_lock,
+    .xCheckReservedLock = vfs_no_check,
+    .xFileControl = vfs_no_control,
     .xSectorSize = temp_sector,
     .xDeviceCharacteristics = temp_characteristics,
 };

@@ -22,12 +22,7 @@ static void write_tenant(struct encoder *e, const struct tenant_info *tenant)
     encoder_time(e, tenant->created_wall_ms);
     encoder_key(e, "updatedAt");
     encoder_time(e, tenant->updated_wall_ms);
-    if (tenant->deleted_wall_ms != 0) {
-        encoder_key(e, "deletedAt");
-        encoder_time(e, tenant->deleted_wall_ms);
-        encoder_key(e, "restorableUntil");
-        encoder_time(e, tenant->restorable_until_wall_ms);
-    }
+    persql_write_deletion(e, tenant->deleted_wall_ms, tenant->restorable_until_wall_ms);
     encoder_end(e);
 }
 
@@ -118,19 +113,8 @@ static void on_deleted(struct catalogue_call *call)
     struct encoder e;
     struct exchange *x = persql_called(call, &e);
 
-    if (x == NULL)
-        return;
-    encoder_object(&e);
-    encoder_key(&e, "deleted");
-    encoder_bool(&e, true);
-    encoder_key(&e, "id");
-    encoder_string(&e, tenant->id);
-    encoder_key(&e, "slug");
-    encoder_string(&e, tenant->slug);
-    encoder_key(&e, "restorableUntil");
-    encoder_time(&e, tenant->restorable_until_wall_ms);
-    encoder_end(&e);
-    persql_finish(x, &e);
+    if (x != NULL)
+        persql_finish_deleted(x, &e, tenant->id, tenant->slug, tenant->restorable_until_wall_ms);
 }
 
 static void delete (struct exchange *x)

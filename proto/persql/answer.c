@@ -122,6 +122,46 @@ void persql_finish_list(struct exchange *x, struct encoder *e, struct str next_c
     persql_finish(x, e);
 }
 
+void persql_write_deletion(
+    struct encoder *e, int64_t deleted_wall_ms, int64_t restorable_until_wall_ms)
+{
+    if (deleted_wall_ms == 0)
+        return;
+    encoder_key(e, "deletedAt");
+    encoder_time(e, deleted_wall_ms);
+    encoder_key(e, "restorableUntil");
+    encoder_time(e, restorable_until_wall_ms);
+}
+
+void persql_finish_deleted(struct exchange *x, struct encoder *e, struct str id, struct str slug,
+    int64_t restorable_until_wall_ms)
+{
+    encoder_object(e);
+    encoder_key(e, "deleted");
+    encoder_bool(e, true);
+    encoder_key(e, "id");
+    encoder_string(e, id);
+    encoder_key(e, "slug");
+    encoder_string(e, slug);
+    encoder_key(e, "restorableUntil");
+    encoder_time(e, restorable_until_wall_ms);
+    encoder_end(e);
+    persql_finish(x, e);
+}
+
+struct str persql_tenant(struct exchange *x)
+{
+    if (x->tenant_slug.len == 0)
+        persql_fail(x, ERR_BAD_REQUEST,
+            "an operator token names the tenant: send X-Rookery-Tenant: <slug>");
+    return x->tenant_slug;
+}
+
+struct str persql_named(const struct exchange *x)
+{
+    return (x->route->needs & NEEDS_TENANT) != 0 ? x->params[1] : x->params[0];
+}
+
 static struct str query_either(struct exchange *x, const char *camel, const char *snake)
 {
     struct str value = http_query_get(&x->http, &x->arena, camel);
@@ -153,4 +193,15 @@ bool persql_query_flag(struct exchange *x, const char *name)
     struct str value = http_query_get(&x->http, &x->arena, name);
 
     return value.ptr != NULL && !str_is(value, "0") && !str_is_nocase(value, "false");
+}
+
+void persql_run_procedure(struct exchange *x, enum request_kind kind, procedure_fn run, void *state,
+    void (*done)(struct request *request))
+{
+    x->state = state;
+    x->request.kind = kind;
+    x->request.procedure = run;
+    x->request.procedure_argument = state;
+    x->request.done = done;
+    exchange_run(x);
 }

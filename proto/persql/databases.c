@@ -48,12 +48,7 @@ static void write_database(
     encoder_string_or_null(e, database->forked_from);
     encoder_key(e, "createdBy");
     encoder_string_or_null(e, database->created_by);
-    if (database->deleted_wall_ms != 0) {
-        encoder_key(e, "deletedAt");
-        encoder_time(e, database->deleted_wall_ms);
-        encoder_key(e, "restorableUntil");
-        encoder_time(e, database->restorable_until_wall_ms);
-    }
+    persql_write_deletion(e, database->deleted_wall_ms, database->restorable_until_wall_ms);
     if (database->settings != NULL) {
         encoder_key(e, "settings");
         persql_write_settings(e, SETTING_DATABASE, database->settings);
@@ -76,19 +71,10 @@ static void on_one(struct catalogue_call *call)
     persql_finish(x, &e);
 }
 
-/* Whose tenant; an operator has to name it. NULL str: answered. */
-static struct str tenant_of(struct exchange *x)
-{
-    if (x->tenant_slug.len == 0)
-        persql_fail(x, ERR_BAD_REQUEST,
-            "an operator token names the tenant: send X-Rookery-Tenant: <slug>");
-    return x->tenant_slug;
-}
-
-/* The routes' `:slug`, or the second parameter below /v1/db/:tenant/. NULL: answered. */
+/* The database that the route names. NULL: answered. */
 static struct database_input *make_input(struct exchange *x)
 {
-    struct str tenant = tenant_of(x);
+    struct str tenant = persql_tenant(x);
     struct database_input *input;
 
     if (tenant.len == 0)
@@ -97,7 +83,7 @@ static struct database_input *make_input(struct exchange *x)
     if (input == NULL)
         return NULL;
     input->tenant = tenant;
-    input->database = (x->route->needs & NEEDS_TENANT) != 0 ? x->params[1] : x->params[0];
+    input->database = persql_named(x);
     return input;
 }
 
@@ -119,7 +105,7 @@ static void on_list(struct catalogue_call *call)
 
 void persql_databases_list(struct exchange *x)
 {
-    struct str tenant = tenant_of(x);
+    struct str tenant = persql_tenant(x);
     struct catalogue_call *call = NULL;
     struct list_input *input =
         tenant.len == 0 ? NULL : persql_call_with(x, on_list, sizeof(*input), &call);
@@ -198,7 +184,7 @@ static void on_created_one(struct catalogue_call *call)
 
 void persql_databases_create(struct exchange *x)
 {
-    struct str tenant = tenant_of(x);
+    struct str tenant = persql_tenant(x);
     const struct node *body = tenant.len == 0 ? NULL : persql_body(x, false);
     struct err err = ERR_INIT;
     struct database_create_input *input;
@@ -284,19 +270,9 @@ static void on_deleted(struct catalogue_call *call)
     struct encoder e;
     struct exchange *x = persql_called(call, &e);
 
-    if (x == NULL)
-        return;
-    encoder_object(&e);
-    encoder_key(&e, "deleted");
-    encoder_bool(&e, true);
-    encoder_key(&e, "id");
-    encoder_string(&e, database->id);
-    encoder_key(&e, "slug");
-    encoder_string(&e, database->slug);
-    encoder_key(&e, "restorableUntil");
-    encoder_time(&e, database->restorable_until_wall_ms);
-    encoder_end(&e);
-    persql_finish(x, &e);
+    if (x != NULL)
+        persql_finish_deleted(
+            x, &e, database->id, database->slug, database->restorable_until_wall_ms);
 }
 
 void persql_database_delete(struct exchange *x)

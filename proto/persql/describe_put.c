@@ -136,10 +136,5 @@ void persql_describe_put(struct exchange *x)
         exchange_fail(x, &err);
         return;
     }
-    x->state = writing;
-    x->request.kind = REQUEST_PROCEDURE;
-    x->request.procedure = run;
-    x->request.procedure_argument = writing;
-    x->request.done = on_done;
-    exchange_run(x);
+    persql_run_procedure(x, REQUEST_PROCEDURE, run, writing, on_done);
 }

@@ -10,7 +10,7 @@ struct str persql_credentials(struct exchange *x)
     return str_trim(str_make(value.ptr + 7, value.len - 7));
 }
 
-bool persql_is_statement_error(const struct err *err)
+bool persql_is_verdict(const struct err *err)
 {
     switch ((int)err->code) {
     case ERR_SQL:
@@ -19,17 +19,26 @@ bool persql_is_statement_error(const struct err *err)
     case ERR_ROLE_FORBIDS:
     case ERR_TABLE_SCOPE:
     case ERR_GUARD:
+    case ERR_TOO_LARGE:
+        return true;
+    default:
+        return false;
+    }
+}
+
+bool persql_is_statement_error(const struct err *err)
+{
+    switch ((int)err->code) {
     case ERR_BUDGET_TIME:
     case ERR_BUDGET_STEPS:
     case ERR_BUDGET_MEMORY:
     case ERR_BUDGET_ROWS:
     case ERR_RESULT_TOO_LARGE:
     case ERR_QUOTA_EXCEEDED:
-    case ERR_TOO_LARGE:
     case ERR_BUSY:
         return true;
     default:
-        return false;
+        return persql_is_verdict(err);
     }
 }
 

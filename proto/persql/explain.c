@@ -89,23 +89,6 @@ static void ignore_error(
 {
 }
 
-/* What is wrong with the statement, as opposed to with the server at this moment. */
-static bool is_verdict(const struct err *err)
-{
-    switch ((int)err->code) {
-    case ERR_SQL:
-    case ERR_MANY_STATEMENTS:
-    case ERR_TRANSACTION_WORDS:
-    case ERR_ROLE_FORBIDS:
-    case ERR_TABLE_SCOPE:
-    case ERR_GUARD:
-    case ERR_TOO_LARGE:
-        return true;
-    default:
-        return false;
-    }
-}
-
 static void on_validated(struct request *request)
 {
     struct exchange *x = request->owner;
@@ -114,7 +97,7 @@ static void on_validated(struct request *request)
     struct encoder e;
 
     persql_unprefix(x, validating->prefix_len);
-    if (!valid && !is_verdict(&request->err)) {
+    if (!valid && !persql_is_verdict(&request->err)) {
         exchange_fail(x, &request->err);
         return;
     }

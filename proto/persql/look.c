@@ -35,12 +35,7 @@ void look_start(struct exchange *x, unsigned detail, bool wants_descriptions,
     look->detail = detail;
     look->wants_descriptions = wants_descriptions;
     look->answer = answer;
-    x->state = look;
-    x->request.kind = REQUEST_READ_PROCEDURE;
-    x->request.procedure = run;
-    x->request.procedure_argument = look;
-    x->request.done = on_done;
-    exchange_run(x);
+    persql_run_procedure(x, REQUEST_READ_PROCEDURE, run, look, on_done);
 }
 
 struct str look_description(const struct look *look, struct str table, struct str column)

@@ -1,19 +1,6 @@
 /* Whose token it is. */
 #include "proto/persql/persql.h"
 
-static void write_globs(struct encoder *e, const char *key, const struct str *globs, size_t count)
-{
-    encoder_key(e, key);
-    if (count == 0) {
-        encoder_null(e);
-        return;
-    }
-    encoder_array(e);
-    for (size_t i = 0; i < count; i++)
-        encoder_string(e, globs[i]);
-    encoder_end(e);
-}
-
 static void on_me(struct catalogue_call *call)
 {
     const struct whoami *who = call->output;
@@ -35,9 +22,7 @@ static void on_me(struct catalogue_call *call)
     encoder_string(&e, who->token.id);
     encoder_key(&e, "tokenName");
     encoder_string(&e, who->token.name);
-    write_globs(&e, "databases", who->token.databases, who->token.database_count);
-    write_globs(&e, "branches", who->token.branches, who->token.branch_count);
-    write_globs(&e, "tableScope", who->token.tables, who->token.table_count);
+    persql_write_token_limits(&e, &who->token);
     encoder_key(&e, "expiresAt");
     encoder_time(&e, who->token.expires_wall_ms);
     encoder_end(&e);

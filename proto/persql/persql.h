@@ -25,7 +25,9 @@ const char *persql_error_code(const struct err *err);
 struct str persql_error_message(const struct err *err);
 /* errorDetail's value. */
 void persql_error_detail(struct encoder *encoder, const struct sql_error *detail);
-/* True for errors about a statement, which get an errorDetail. */
+/* True for what is wrong with the statement, as opposed to with the server at this moment. */
+bool persql_is_verdict(const struct err *err);
+/* True for errors about a statement (verdicts and how it fared), which get an errorDetail. */
 bool persql_is_statement_error(const struct err *err);
 
 /* ---- answers (answer.c) ---- */
@@ -55,9 +57,17 @@ void *persql_call_with(struct exchange *x, void (*done)(struct catalogue_call *c
 struct exchange *persql_called(struct catalogue_call *call, struct encoder *encoder) MUST_CHECK;
 /* Ends the array of a list's items, after persql_called() and encoder_array(), and the answer. */
 void persql_finish_list(struct exchange *x, struct encoder *encoder, struct str next_cursor);
+/* Whose tenant the request is about; an operator's token has to name it. Empty: answered. */
+struct str persql_tenant(struct exchange *x) MUST_CHECK;
+/* The route's parameter behind that of its tenant, if it has one: a slug or an id. */
+struct str persql_named(const struct exchange *x);
 /* pageSize and cursor of the query string (snake_case too). -1: answered. */
 int persql_page(struct exchange *x, struct list_input *input) MUST_CHECK;
 bool persql_query_flag(struct exchange *x, const char *name);
+
+/* Runs a procedure of the engine for x: `run` gets `state`, which is also x->state in `done`. */
+void persql_run_procedure(struct exchange *x, enum request_kind kind, procedure_fn run, void *state,
+    void (*done)(struct request *request)) ON(loop_thread);
 
 /* ---- statements.c ---- */
 
@@ -76,10 +86,18 @@ void persql_unprefix(struct exchange *x, size_t prefix_len);
 
 void persql_write_token(struct encoder *encoder, const struct token_info *token, struct str secret,
     struct arena *arena);
+/* "databases", "branches" and "tableScope": what it is limited to, null where it is not. */
+void persql_write_token_limits(struct encoder *encoder, const struct token_info *token);
 /* Mint and list for `tenant`, whose slug may differ from the token's. */
 void persql_token_mint(struct exchange *x, struct str tenant);
 void persql_token_list(struct exchange *x, struct str tenant);
 void persql_token_revoke(struct exchange *x, struct str tenant, struct str id);
+/* "deletedAt" and "restorableUntil", when it is deleted. */
+void persql_write_deletion(
+    struct encoder *encoder, int64_t deleted_wall_ms, int64_t restorable_until_wall_ms);
+/* What deleting a tenant or database answers, and the end of the answer. */
+void persql_finish_deleted(struct exchange *x, struct encoder *encoder, struct str id,
+    struct str slug, int64_t restorable_until_wall_ms);
 /* Settings named in the body. -1: answered. */
 int persql_read_settings(struct exchange *x, const struct node *body, enum setting_scope scope,
     const struct setting_change **ret_changes, size_t *ret_count) MUST_CHECK;

@@ -15,6 +15,13 @@ static void write_texts(struct encoder *e, const char *key, const struct str *te
     encoder_end(e);
 }
 
+void persql_write_token_limits(struct encoder *e, const struct token_info *token)
+{
+    write_texts(e, "databases", token->databases, token->database_count);
+    write_texts(e, "branches", token->branches, token->branch_count);
+    write_texts(e, "tableScope", token->tables, token->table_count);
+}
+
 void persql_write_token(
     struct encoder *e, const struct token_info *token, struct str secret, struct arena *arena)
 {
@@ -33,9 +40,7 @@ void persql_write_token(
     encoder_string(e, token->prefix);
     encoder_key(e, "last4");
     encoder_string(e, token->last4);
-    write_texts(e, "databases", token->databases, token->database_count);
-    write_texts(e, "branches", token->branches, token->branch_count);
-    write_texts(e, "tableScope", token->tables, token->table_count);
+    persql_write_token_limits(e, token);
     encoder_key(e, "claims");
     encoder_json(e, token->claims_json, arena);
     encoder_key(e, "createdAt");
@@ -227,33 +232,28 @@ void persql_token_revoke(struct exchange *x, struct str tenant, struct str id)
     catalogue_token_revoke(call, input);
 }
 
-/* ---- the tenant's own routes ---- */
-
-/* An operator names the tenant here; its own tokens are under /v1/admin/tokens. */
-static bool has_tenant(struct exchange *x)
-{
-    if (x->tenant_slug.len > 0)
-        return true;
-    persql_fail(
-        x, ERR_BAD_REQUEST, "an operator token names the tenant: send X-Rookery-Tenant: <slug>");
-    return false;
-}
+/* ---- the tenant's own routes; operators' are under /v1/admin/tokens ---- */
 
 void persql_tokens_create(struct exchange *x)
 {
-    if (has_tenant(x))
-        persql_token_mint(x, x->tenant_slug);
+    struct str tenant = persql_tenant(x);
+
+    if (tenant.len > 0)
+        persql_token_mint(x, tenant);
 }
 
 void persql_tokens_list(struct exchange *x)
 {
-    if (has_tenant(x))
-        persql_token_list(x, x->tenant_slug);
+    struct str tenant = persql_tenant(x);
+
+    if (tenant.len > 0)
+        persql_token_list(x, tenant);
 }
 
 void persql_tokens_revoke(struct exchange *x)
 {
-    if (has_tenant(x))
-        persql_token_revoke(
-            x, x->tenant_slug, (x->route->needs & NEEDS_TENANT) != 0 ? x->params[1] : x->params[0]);
+    struct str tenant = persql_tenant(x);
+
+    if (tenant.len > 0)
+        persql_token_revoke(x, tenant, persql_named(x));
 }

@@ -81,14 +81,9 @@ void buf_printf(struct buf *buf, const char *format, ...)
 
 void buf_u64(struct buf *buf, uint64_t value)
 {
-    char digits[20];
-    size_t at = sizeof(digits);
+    char room[STR_U64_MAX];
 
-    do {
-        digits[--at] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value != 0);
-    buf_append(buf, digits + at, sizeof(digits) - at);
+    buf_str(buf, str_from_u64(value, room));
 }
 
 void buf_i64(struct buf *buf, int64_t value)

@@ -6,6 +6,8 @@
 
 #include "tenants/base/macros.h"
 
+#define STR_U64_MAX 20 /* digits */
+
 struct str {
     const char *ptr; /* borrowed */
     size_t len;
@@ -54,6 +56,17 @@ struct str str_trim(struct str text);
 /* Cuts `*rest` at the first `separator` and returns what was before it; *rest becomes what comes
  * after, or empty with ptr NULL when there was no separator. */
 struct str str_split(struct str *rest, char separator);
+/* The number's decimal digits, at the end of `room`. */
+static inline struct str str_from_u64(uint64_t value, char room[STR_U64_MAX])
+{
+    size_t at = STR_U64_MAX;
+
+    do {
+        room[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value != 0);
+    return str_make(room + at, STR_U64_MAX - at);
+}
 /* Decimal digits only, no sign, no blanks. Returns -1 on anything else or overflow. */
 int str_to_u64(struct str text, uint64_t *ret_value) MUST_CHECK;
 /* Glob with `*` and `?`, case-sensitive, over the whole text; linear in time for any pattern. */
