@@ -270,7 +270,8 @@ def test_readers_that_stand_still_do_not_stop_reads_and_writes(server, database)
 def test_a_reader_that_trickles_is_cut_and_a_steady_one_is_not(start_server):
     server = start_server("--slow-reader", "1s")
     database = Admin(server).tenant().database()
-    trickle, steady = (Half(server, database, wide(3000, 10_000), 8192) for _ in range(2))
+    trickle = Half(server, database, wide(3000, 10_000), 8192)
+    steady = Half(server, database, wide(1500, 10_000))
     begun = time.monotonic()
     while not server.events("http.slow_reader") or time.monotonic() - begun < 2.5:
         assert time.monotonic() - begun < 10 * PATIENCE, server.log_tail()
