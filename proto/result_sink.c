@@ -320,20 +320,14 @@ void result_sink_succeed(struct result_sink *r, const struct request *request)
     buf_char(out, '}');
 }
 
-void result_sink_abort(
-    struct result_sink *r, struct str message, const char *code, struct str request_id)
+void result_sink_abort(struct result_sink *r, struct str failure)
 {
     struct buf *out = &r->sink.out;
 
     if (r->in_rows)
         buf_literal(out, "]}");
-    buf_literal(out, ",\"success\":false,\"error\":");
-    values_write_text(out, BODY_JSON, message);
-    buf_literal(out, ",\"code\":\"");
-    buf_cstr(out, code);
-    buf_literal(out, "\",\"requestId\":");
-    json_write_string(out, request_id);
-    buf_char(out, '}');
+    buf_char(out, ',');
+    buf_append(out, failure.ptr + 1, failure.len - 1);
 }
 
 void result_sink_entries(struct result_sink *r, struct buf *out)

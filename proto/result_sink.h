@@ -56,9 +56,9 @@ void result_sink_init(struct result_sink *results, enum body_format format, bool
     struct buf *recycled, struct arena *arena);
 /* Every statement is done: writes the end. `statements`: for meta. */
 void result_sink_succeed(struct result_sink *results, const struct request *request);
-/* The request failed after its head was streamed: closes what is open. */
-void result_sink_abort(
-    struct result_sink *results, struct str message, const char *code, struct str request_id);
+/* The request failed after its head was streamed: closes what is open, and goes on with the members
+ * of `failure`, a JSON object that is not empty. */
+void result_sink_abort(struct result_sink *results, struct str failure);
 /* The entries of a batch so far, as an array in the sink's format, appended to `out`. */
 void result_sink_entries(struct result_sink *results, struct buf *out);
 /* meta of a request: {rowsRead, rowsWritten, durationMs, statementCount, costUsd}. */

@@ -21,6 +21,7 @@
 
 #define CONNECTION_IN_MAX (128UL * 1024)
 #define CONNECTION_PROGRESS_BYTES (64UL * 1024)
+#define CONNECTION_UNSENT_BYTES (128 * 1024) /* in the kernel, not yet on the wire */
 
 enum connection_state {
     CONNECTION_IDLE,

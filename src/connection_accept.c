@@ -1,5 +1,8 @@
 /* How a connection begins: accepted, its peer learned, let in or turned away. */
 #include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 
 #include "src/connection.h"
 #include "tenants/base/check.h"
@@ -17,6 +20,17 @@ static int open_handle(struct connection *connection, uv_stream_t *listener)
     return uv_accept(listener, &connection->uv.stream);
 }
 
+/* The kernel takes megabytes for a client that does not read, and says so in steps of a third of
+ * them: then a steady reader looks as if it stood still. */
+static void keep_unsent_small(struct connection *connection)
+{
+    const int bytes = CONNECTION_UNSENT_BYTES;
+    uv_os_fd_t fd;
+
+    if (uv_fileno(&connection->uv.handle, &fd) == 0)
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof(bytes));
+}
+
 static void learn_peer(struct connection *connection)
 {
     struct sockaddr_storage peer = {.ss_family = AF_UNIX};
@@ -24,6 +38,7 @@ static void learn_peer(struct connection *connection)
 
     if (connection->uv.handle.type == UV_TCP) {
         (void)uv_tcp_nodelay(&connection->uv.tcp, 1);
+        keep_unsent_small(connection);
         if (uv_tcp_getpeername(&connection->uv.tcp, (struct sockaddr *)&peer, &len) == 0)
             (void)uv_ip_name(
                 (struct sockaddr *)&peer, connection->remote, sizeof(connection->remote));

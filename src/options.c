@@ -140,7 +140,8 @@ const struct option_row option_rows[] = {
     {"idle-timeout", OPTION_TIME, AT(idle_timeout_ms), "75s", 100, DAY, NULL, LIVE, "HTTP",
         "a kept-alive connection without a request is closed"},
     {"slow-reader", OPTION_TIME, AT(slow_reader_ms), "10s", 100, HOUR, NULL, LIVE, "HTTP",
-        "time in which a client must take 64 KB of its answer, or its rest"},
+        "time in which a client must take 64 KB of its answer (256 KB of one that streams), or its "
+        "rest"},
     {"slow-request", OPTION_TIME, AT(slow_request_ms), "1s", 1, HOUR, NULL, LIVE, "HTTP",
         "requests slower than this are logged"},
     {"trusted-proxy", OPTION_LIST, AT(trusted_proxies), "", 0, 0, NULL, FIXED, "HTTP",

@@ -19,7 +19,7 @@
 #include "src/loop.h"
 
 #define TURN_HIGH_BYTES (1024UL * 1024)
-#define TURN_LOW_BYTES (256UL * 1024)
+#define TURN_LOW_BYTES (896UL * 1024) /* one chunk is away: a steady reader is seen to move */
 #define TURN_KEEP_BYTES (16UL * 1024)
 #define TURN_ID_BYTES 24
 #define TURN_REMOTE_BYTES 46

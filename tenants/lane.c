@@ -225,9 +225,9 @@ static bool read_continue(struct lane *lane) ON(actor_owner)
 
     do {
         if (atomic_load(&request->cancelled) || atomic_load(&lane->evict)) {
+            lane->stop = atomic_load(&request->cancelled) ? STOP_CANCELLED : STOP_EVICTED;
             execute_abandon(lane);
-            (void)err_set(&request->err, ERR_CANCELLED, "the request was cancelled");
-            result = RUN_FAILED;
+            result = execute_stopped(lane, &request->err);
             break;
         }
         result = execute_continue(lane, flags);

@@ -98,14 +98,14 @@ void persql_error_detail(struct encoder *e, const struct sql_error *detail)
     encoder_end(e);
 }
 
-const char *persql_error_code(const struct err *err)
+static const char *error_code(const struct err *err)
 {
     return budget_word(err) != NULL     ? "budget_exceeded"
            : err_is_internal(err->code) ? "internal"
                                         : err_code_name(err->code);
 }
 
-struct str persql_error_message(const struct err *err)
+static struct str error_message(const struct err *err)
 {
     /* The owner of what failed has logged it; paths and the like are not the client's. */
     return err_is_internal(err->code)
@@ -120,7 +120,7 @@ static void write_members(
     struct sql_error detail;
 
     encoder_key(e, "error");
-    encoder_string(e, persql_error_message(err));
+    encoder_string(e, error_message(err));
     encoder_key(e, "code");
     encoder_cstring(e, code);
     if (budget != NULL) {
@@ -137,7 +137,7 @@ static void write_members(
 void persql_error_members(
     struct encoder *e, struct arena *arena, const struct err *err, struct str sql)
 {
-    write_members(e, arena, err, sql, persql_error_code(err));
+    write_members(e, arena, err, sql, error_code(err));
 }
 
 static void add_headers(struct exchange *x, const struct err *err)

@@ -21,8 +21,6 @@ void persql_error(struct exchange *x, const struct err *err);
  */
 void persql_error_members(
     struct encoder *encoder, struct arena *arena, const struct err *err, struct str sql);
-const char *persql_error_code(const struct err *err);
-struct str persql_error_message(const struct err *err);
 /* errorDetail's value. */
 void persql_error_detail(struct encoder *encoder, const struct sql_error *detail);
 /* True for what is wrong with the statement, as opposed to with the server at this moment. */

@@ -126,6 +126,28 @@ void persql_unprefix(struct exchange *x, size_t prefix_len)
     x->request.statements = statement;
 }
 
+/* The end of an answer that streams already, and whose statement failed. */
+static void abort_results(struct exchange *x, struct result_sink *results)
+{
+    struct request *request = &x->request;
+    struct buf failure;
+    struct encoder e;
+
+    persql_unprefix(x, results->sql_prefix_len);
+    buf_init(&failure, 0);
+    encoder_init(&e, &failure, BODY_JSON);
+    encoder_object(&e);
+    encoder_key(&e, "success");
+    encoder_bool(&e, false);
+    persql_error_members(&e, &x->arena, &request->err, request->statements[0].sql);
+    encoder_key(&e, "requestId");
+    encoder_string(&e, x->http.request_id);
+    encoder_end(&e);
+    result_sink_abort(results, buf_view(&failure));
+    buf_fini(&failure);
+    send_results(x, results);
+}
+
 static void on_query_done(struct request *request)
 {
     struct exchange *x = request->owner;
@@ -135,9 +157,7 @@ static void on_query_done(struct request *request)
         result_sink_succeed(results, request);
         send_results(x, results);
     } else if (request->streamed) {
-        result_sink_abort(results, persql_error_message(&request->err),
-            persql_error_code(&request->err), x->http.request_id);
-        send_results(x, results);
+        abort_results(x, results);
     } else {
         persql_unprefix(x, results->sql_prefix_len);
         exchange_fail(x, &request->err);

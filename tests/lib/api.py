@@ -147,7 +147,7 @@ class Connection:
         return self._rest()
 
     def _chunks(self):
-        body = b""
+        pieces = []
         while True:
             line = self._until(b"\r\n")
             try:
@@ -157,8 +157,8 @@ class Connection:
             if size == 0:
                 if self._until(b"\r\n") != b"\r\n":
                     raise ProtocolError("trailers after the last chunk")
-                return body
-            body += self._exactly(size)
+                return b"".join(pieces)
+            pieces.append(self._exactly(size))
             if self._exactly(2) != b"\r\n":
                 raise ProtocolError("a chunk is longer than it says")
 
