@@ -78,11 +78,7 @@ static void on_list(struct catalogue_call *call)
 
 static void list(struct exchange *x)
 {
-    struct catalogue_call *call = NULL;
-    struct list_input *input = persql_call_with(x, on_list, sizeof(*input), &call);
-
-    if (input != NULL && persql_page(x, input) == 0)
-        catalogue_tenant_list(call, input);
+    persql_list(x, STR_LITERAL(""), on_list, catalogue_tenant_list);
 }
 
 static void with_tenant(struct exchange *x, void (*done)(struct catalogue_call *call),

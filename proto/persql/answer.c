@@ -169,7 +169,7 @@ static struct str query_either(struct exchange *x, const char *camel, const char
     return value.ptr != NULL ? value : http_query_get(&x->http, &x->arena, snake);
 }
 
-int persql_page(struct exchange *x, struct list_input *input)
+static int read_page(struct exchange *x, struct list_input *input)
 {
     struct str size = query_either(x, "pageSize", "page_size");
     uint64_t value = 0;
@@ -186,6 +186,18 @@ int persql_page(struct exchange *x, struct list_input *input)
     input->cursor = http_query_get(&x->http, &x->arena, "cursor");
     input->deleted = persql_query_flag(x, "deleted");
     return 0;
+}
+
+void persql_list(struct exchange *x, struct str tenant, void (*done)(struct catalogue_call *call),
+    void (*start)(struct catalogue_call *call, const struct list_input *input))
+{
+    struct catalogue_call *call = NULL;
+    struct list_input *input = persql_call_with(x, done, sizeof(*input), &call);
+
+    if (input == NULL || read_page(x, input) < 0)
+        return;
+    input->tenant = tenant;
+    start(call, input);
 }
 
 bool persql_query_flag(struct exchange *x, const char *name)

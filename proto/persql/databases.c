@@ -106,14 +106,9 @@ static void on_list(struct catalogue_call *call)
 void persql_databases_list(struct exchange *x)
 {
     struct str tenant = persql_tenant(x);
-    struct catalogue_call *call = NULL;
-    struct list_input *input =
-        tenant.len == 0 ? NULL : persql_call_with(x, on_list, sizeof(*input), &call);
 
-    if (input == NULL || persql_page(x, input) < 0)
-        return;
-    input->tenant = tenant;
-    catalogue_database_list(call, input);
+    if (tenant.len > 0)
+        persql_list(x, tenant, on_list, catalogue_database_list);
 }
 
 /* ---- create ---- */

@@ -59,8 +59,10 @@ void persql_finish_list(struct exchange *x, struct encoder *encoder, struct str 
 struct str persql_tenant(struct exchange *x) MUST_CHECK;
 /* The route's parameter behind that of its tenant, if it has one: a slug or an id. */
 struct str persql_named(const struct exchange *x);
-/* pageSize and cursor of the query string (snake_case too). -1: answered. */
-int persql_page(struct exchange *x, struct list_input *input) MUST_CHECK;
+/* Starts a list of the tenant's (empty: of no tenant's), of the page that the query string names:
+ * pageSize and cursor (snake_case too), deleted. */
+void persql_list(struct exchange *x, struct str tenant, void (*done)(struct catalogue_call *call),
+    void (*start)(struct catalogue_call *call, const struct list_input *input));
 bool persql_query_flag(struct exchange *x, const char *name);
 
 /* Runs a procedure of the engine for x: `run` gets `state`, which is also x->state in `done`. */

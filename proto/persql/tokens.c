@@ -192,13 +192,7 @@ static void on_listed(struct catalogue_call *call)
 
 void persql_token_list(struct exchange *x, struct str tenant)
 {
-    struct catalogue_call *call = NULL;
-    struct list_input *input = persql_call_with(x, on_listed, sizeof(*input), &call);
-
-    if (input == NULL || persql_page(x, input) < 0)
-        return;
-    input->tenant = tenant;
-    catalogue_token_list(call, input);
+    persql_list(x, tenant, on_listed, catalogue_token_list);
 }
 
 static void on_revoked(struct catalogue_call *call)
