@@ -21,7 +21,7 @@ static void fill(struct err *err, enum err_code code, int native, const char *fo
     (void)vsnprintf(err->msg, sizeof(err->msg), format, args);
 }
 
-int err_set(struct err *err, enum err_code code, const char *format, ...)
+int(err_set)(struct err *err, enum err_code code, const char *format, ...)
 {
     va_list args;
 
@@ -33,7 +33,7 @@ int err_set(struct err *err, enum err_code code, const char *format, ...)
     return -1;
 }
 
-int err_set_errno(struct err *err, enum err_code code, int errno_value, const char *format, ...)
+int(err_set_errno)(struct err *err, enum err_code code, int errno_value, const char *format, ...)
 {
     va_list args;
     size_t len;
