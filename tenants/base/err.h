@@ -82,7 +82,7 @@ int err_set(struct err *err, enum err_code code, const char *format, ...) PRINTF
 /* The same with errno's text appended after ": ". */
 int err_set_errno(struct err *err, enum err_code code, int errno_value, const char *format, ...)
     PRINTF_LIKE(4, 5);
-/* Lets compilers and analyzers see the -1, and so that nobody reads outputs after a failure. */
+/* Callers see the -1 too: a compiler or an analyzer then knows that outputs were not filled. */
 #define err_set(...) (err_set(__VA_ARGS__), -1)
 #define err_set_errno(...) (err_set_errno(__VA_ARGS__), -1)
 /* Copies an error, for handing it to another owner. */
