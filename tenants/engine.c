@@ -98,7 +98,7 @@ int engine_new(
     mutex_init(&engine->registry_lock);
     list_init(&engine->open_list);
     engine->shard_count = SHARDS_FIRST;
-    engine->shards = mem_zalloc(engine->shard_count * sizeof(*engine->shards));
+    engine->shards = mem_zalloc(engine->shard_count * sizeof(struct actor *));
     (void)snprintf(engine->temp_dir, sizeof(engine->temp_dir), "%s/tmp", options->data_dir);
     if (mkdir(engine->temp_dir, 0700) < 0 && errno != EEXIST) {
         (void)err_set_errno(ret_err, ERR_IO, errno, "cannot make the folder %s", engine->temp_dir);
@@ -166,7 +166,7 @@ static void key_of(const struct database *database, uint64_t key[2])
 static void grow_locked(struct engine *engine)
 {
     size_t count = engine->shard_count * 2;
-    struct actor **shards = mem_zalloc(count * sizeof(*shards));
+    struct actor **shards = mem_zalloc(count * sizeof(struct actor *));
 
     for (size_t i = 0; i < engine->shard_count; i++) {
         while (engine->shards[i] != NULL) {

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "tenants/base/random.h"
+#include "tenants/vfs_io.h"
 
 static int write_all(int fd, const char *text, size_t len)
 {
@@ -24,21 +24,6 @@ static int write_all(int fd, const char *text, size_t len)
         }
     }
     return 0;
-}
-
-static int sync_folder_of(const char *path)
-{
-    char copy[PATH_MAX];
-    int fd;
-    int rc;
-
-    (void)snprintf(copy, sizeof(copy), "%s", path);
-    fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return -1;
-    rc = fsync(fd);
-    (void)close(fd);
-    return rc;
 }
 
 int token_file_write(const char *path, const char *token, struct err *ret_err)
@@ -66,7 +51,7 @@ int token_file_write(const char *path, const char *token, struct err *ret_err)
     if (close(fd) < 0)
         rc = -1;
     explicit_bzero(line, sizeof(line));
-    if (rc == 0 && rename(temporary, path) == 0 && sync_folder_of(path) == 0)
+    if (rc == 0 && rename(temporary, path) == 0 && io_sync_folder_of(path) == 0)
         return 0;
     rc = errno;
     (void)unlink(temporary);
