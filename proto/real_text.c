@@ -262,7 +262,7 @@ static size_t put_scientific(char *out, const char *digits, int len, int exponen
 
 static size_t put_grisu(double value, char *out)
 {
-    char digits[24];
+    char digits[24] = {0};
     int k = 0;
     int len = grisu2(value, digits, &k);
     int point = len + k; /* decimal point behind this many digits */

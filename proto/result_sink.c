@@ -25,7 +25,8 @@ static void write_key_u64(struct buf *out, const char *key, size_t len, uint64_t
 void result_meta(struct buf *out, enum body_format format, const struct statement_stats *stats,
     unsigned statements, const struct result_prices *prices)
 {
-    double duration_ms = (double)(stats->duration_ns / 1000) / 1000.0;
+    uint64_t duration_us = stats->duration_ns / 1000;
+    double duration_ms = (double)duration_us / 1000.0;
     double cost = prices->per_request + prices->per_row_read * (double)stats->rows_read +
                   prices->per_row_written * (double)stats->rows_written;
 
