@@ -4,7 +4,6 @@
 #include <getopt.h>
 #include <ini.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "tenants/base/check.h"
@@ -269,6 +268,7 @@ static int read_flags(struct options *options, int argc, char **argv, bool only_
     fill_long_options(longs);
     optind = 0; /* GNU: start anew */
     opterr = 0;
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): only the main thread reads settings */
     while ((flag = getopt_long(argc, argv, ":hV", longs, NULL)) != -1) {
         if (flag == '?' || flag == ':')
             return err_set(ret_err, ERR_BAD_REQUEST,
@@ -292,11 +292,21 @@ static int read_flags(struct options *options, int argc, char **argv, bool only_
     return 0;
 }
 
+/* The value behind "NAME=", or NULL. */
+static const char *find_variable(char **environment, struct str name_and_equals)
+{
+    for (char **at = environment; *at != NULL; at++) {
+        if (str_starts_with(str_from(*at), name_and_equals.ptr))
+            return *at + name_and_equals.len;
+    }
+    return NULL;
+}
+
 int config_load(int argc, char **argv, char **environment, struct options *ret_options,
     enum config_action *ret_action, struct err *ret_err)
 {
     const struct option_row *config = option_find(STR_LITERAL("config"));
-    const char *from_environment = getenv(ENV_PREFIX "CONFIG");
+    const char *from_environment = find_variable(environment, STR_LITERAL(ENV_PREFIX "CONFIG="));
 
     options_init(ret_options);
     *ret_action = CONFIG_RUN;

@@ -32,7 +32,7 @@ static bool is_ours(const char *path)
 
     if (folder == NULL)
         return false;
-    while ((entry = readdir(folder)) != NULL) {
+    while ((entry = readdir(folder)) != NULL) { /* NOLINT(concurrency-mt-unsafe): our own stream */
         if (strcmp(entry->d_name, "lock") == 0)
             ours = true;
         else if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&

@@ -33,11 +33,14 @@ static int on_url(llhttp_t *native, const char *at, size_t len)
 static int on_header_field(llhttp_t *native, const char *at, size_t len)
 {
     struct collector *to = collector_of(native);
-    struct http_header *last = to->count > 0 ? &to->headers[to->count - 1] : NULL;
 
-    if (last != NULL && last->value.ptr == NULL && last->name.ptr + last->name.len == at) {
-        last->name.len += len;
-        return 0;
+    if (to->count > 0) {
+        struct http_header *last = &to->headers[to->count - 1];
+
+        if (last->value.ptr == NULL && last->name.ptr + last->name.len == at) {
+            last->name.len += len;
+            return 0;
+        }
     }
     if (to->count == to->capacity) {
         to->overflowed = true;

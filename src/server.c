@@ -162,6 +162,7 @@ static void announce(struct server *server, const char *listen)
 {
     const struct options *options = server->options;
     unsigned fd = options->ready_fd;
+    char text[80];
 
     atomic_store(&server->ready, true);
     log_info("server.ready", "listen=%s data=%s pid=%ld version=%s loops=%u workers=%u commit=%s",
@@ -169,7 +170,8 @@ static void announce(struct server *server, const char *listen)
         options->engine.workers, options->engine.commit == COMMIT_INLINE ? "inline" : "pipelined");
     if (fd != 0) {
         if (dprintf((int)fd, "ready %.*s\n", (int)strcspn(listen, ","), listen) < 0)
-            log_warn("server.ready_fd", "fd=%u error=\"%s\"", fd, strerror(errno));
+            log_warn(
+                "server.ready_fd", "fd=%u error=\"%s\"", fd, strerror_r(errno, text, sizeof(text)));
         if (fd > 2)
             (void)close((int)fd);
     }
