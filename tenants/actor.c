@@ -114,11 +114,14 @@ void lane_push_locked(struct lane *lane)
 void lane_finish_turn(struct lane *lane)
 {
     struct actor *actor = lane->actor;
-    bool stream_over = false;
+    struct stream *stream = lane->kind == LANE_STREAM ? lane->stream : NULL;
+    bool stream_ends = false;
+    bool stream_unknown = false;
     int work;
 
     mutex_lock(&actor->lock);
     lane->last_used_ms = clock_now_ms();
+    lane->granted = false;
     if (lane->state == LANE_RUNNING) {
         work = next_work_locked(lane);
         if (work >= 0) {
@@ -126,12 +129,16 @@ void lane_finish_turn(struct lane *lane)
         } else {
             lane->state = LANE_FREE;
             actor->open->busy_lanes--;
-            stream_over = lane->kind == LANE_STREAM && stream_is_over(lane->stream);
+            /* In one step: from here on nobody finds the lane to push it again. */
+            stream_ends = stream != NULL && stream_end_locked(stream);
+            stream_unknown = stream_ends && stream_is_unknown_locked(stream);
         }
     }
     mutex_unlock(&actor->lock);
-    if (stream_over)
-        stream_bury(lane->stream); /* and the lane with it */
+    if (stream_ends)
+        mem_free(lane);
+    if (stream_unknown)
+        stream_free(stream);
 }
 
 struct lane *actor_add_reader_locked(struct actor *actor)
@@ -305,6 +312,25 @@ void actor_take_group(struct lane *lane, unsigned most, struct list *ret_request
     mutex_unlock(&actor->lock);
 }
 
+void actor_take_older(struct lane *lane, uint64_t before_ns, struct list *ret_requests)
+{
+    struct actor *actor = lane->actor;
+
+    list_init(ret_requests);
+    mutex_lock(&actor->lock);
+    LIST_FOREACH_SAFE(item, next, &lane->inbox)
+    {
+        struct request *request = LIST_ENTRY(item, struct request, link);
+
+        if (request->submitted_ns > before_ns)
+            continue;
+        list_remove(item);
+        taken_locked(actor, request);
+        list_append(ret_requests, item);
+    }
+    mutex_unlock(&actor->lock);
+}
+
 void actor_put_back(struct lane *lane, struct list *requests)
 {
     struct actor *actor = lane->actor;
@@ -335,7 +361,7 @@ static int admit_locked(struct actor *actor, const struct request *request, stru
         return err_set(ret_err, ERR_OVERLOADED,
             "this database has %u requests waiting; slow down and try again", actor->waiting);
     }
-    if (request->stream != NULL && !request->stream->linked && actor->open != NULL &&
+    if (request->stream != NULL && !request->stream->linked && actor->state == ACTOR_OPEN &&
         actor->open->stream_count >= options->streams_per_database)
         return err_set(ret_err, ERR_OVERLOADED,
             "this database has %u sessions open, the most there may be",
@@ -361,6 +387,8 @@ void actor_submit(struct actor *actor, struct request *request)
     } else {
         actor->waiting++;
         actor->waiting_bytes += request_bytes(request);
+        if (request->stream != NULL)
+            stream_wait_locked(request->stream);
         list_append(&actor->mailbox, &request->link);
         opens = actor->state == ACTOR_CLOSED;
         if (opens)
@@ -384,27 +412,39 @@ void actor_dispatch_mailbox_locked(struct actor *actor)
         list_remove(&request->link);
         taken_locked(actor, request);
         actor_dispatch_locked(actor, request);
+        if (request->stream != NULL)
+            stream_waited_locked(request->stream); /* by now its lane knows it */
     }
 }
 
-void actor_refuse_mailbox(struct actor *actor, const struct err *err)
+void actor_take_mailbox_locked(struct actor *actor, struct list *ret_requests)
 {
-    struct list waiting;
-
-    list_init(&waiting);
-    mutex_lock(&actor->lock);
+    list_init(ret_requests);
     LIST_FOREACH(item, &actor->mailbox)
     {
         taken_locked(actor, LIST_ENTRY(item, struct request, link));
     }
-    list_splice(&waiting, &actor->mailbox);
-    mutex_unlock(&actor->lock);
-    while (!list_empty(&waiting)) {
-        struct request *request = LIST_FIRST(&waiting, struct request, link);
+    list_splice(ret_requests, &actor->mailbox);
+}
+
+void actor_refuse_mailbox(struct actor *actor, struct list *requests, const struct err *err)
+{
+    while (!list_empty(requests)) {
+        struct request *request = LIST_FIRST(requests, struct request, link);
+        struct stream *stream = request->stream;
+        bool unknown = false;
 
         list_remove(&request->link);
+        if (stream != NULL) {
+            mutex_lock(&actor->lock);
+            stream_waited_locked(stream);
+            unknown = stream_is_unknown_locked(stream);
+            mutex_unlock(&actor->lock);
+        }
         err_copy(&request->err, err);
         request_release(request);
+        if (unknown)
+            stream_free(stream);
     }
 }
 
@@ -414,6 +454,7 @@ bool lane_park(struct lane *lane, uint64_t unlocks_seen)
     struct open_database *open = actor->open;
     bool parked;
 
+    gate_request_sync(&open->gate); /* for what the turn committed before it met the lock */
     mutex_lock(&actor->lock);
     parked = atomic_load(&open->unlocks) == unlocks_seen;
     if (parked) {
@@ -443,7 +484,7 @@ void lane_unpark_locked(struct lane *lane)
     list_remove(&lane->parked_link);
     atomic_fetch_sub(&open->parked_count, 1);
     lane->granted = true;
-    push_to(lane, false);
+    push_to(lane, next_work_locked(lane) == 1);
 }
 
 void actor_unlocked(void *context)

@@ -161,10 +161,14 @@ void actor_dispatch_locked(struct actor *actor, struct request *request);
 /* Requests of a lane's inbox, in order; `slow` ones alone. */
 struct request *actor_take_inbox(struct lane *lane, bool slow);
 void actor_take_group(struct lane *lane, unsigned most, struct list *ret_requests);
+/* All of the inbox that were submitted at or before that time, fast and slow ones. */
+void actor_take_older(struct lane *lane, uint64_t before_ns, struct list *ret_requests);
 /* Back to the front of the inbox, in their order. */
 void actor_put_back(struct lane *lane, struct list *requests);
 void actor_dispatch_mailbox_locked(struct actor *actor);
-void actor_refuse_mailbox(struct actor *actor, const struct err *err);
+/* The mailbox's requests, which are the caller's to refuse from then on. Lock held. */
+void actor_take_mailbox_locked(struct actor *actor, struct list *ret_requests);
+void actor_refuse_mailbox(struct actor *actor, struct list *requests, const struct err *err);
 /* Wakes a parked lane. Lock held. */
 void lane_unpark_locked(struct lane *lane);
 
@@ -212,6 +216,8 @@ void lane_run(struct task *task);
 bool lane_park(struct lane *lane, uint64_t unlocks_seen);
 /* A checkpoint when the WAL asks for it. True: all of the WAL is in the database now. */
 bool lane_checkpoint(struct lane *lane, bool wanted_now) ON(actor_owner);
+/* From another lane, whose commits made the WAL long: the write lane looks after it. */
+void lane_ask_checkpoint(struct lane *lane);
 
 /* A request that this lane could not finish goes where it can. */
 void lane_reroute(struct lane *lane, struct request *request, enum request_route route);

@@ -219,9 +219,31 @@ static void open_succeeded(struct actor_job *job)
     mutex_unlock(&actor->lock);
 }
 
+static struct close_waiter *take_waiters_locked(struct actor *actor)
+{
+    struct close_waiter *waiters = actor->waiters;
+
+    actor->waiters = NULL;
+    actor->close_wanted = false;
+    return waiters;
+}
+
+static void tell_waiters(struct close_waiter *waiters)
+{
+    while (waiters != NULL) {
+        struct close_waiter *next = waiters->next;
+
+        waiters->done(waiters->argument);
+        mem_free(waiters);
+        waiters = next;
+    }
+}
+
 static void open_failed(struct actor_job *job, const struct err *err)
 {
     struct actor *actor = job->actor;
+    struct close_waiter *waiters;
+    struct list waiting;
     char quoted[ERR_MSG_MAX + 8];
 
     if (err_is_internal(err->code) || err->code == ERR_NOT_FOUND)
@@ -231,9 +253,12 @@ static void open_failed(struct actor_job *job, const struct err *err)
             log_quote(quoted, sizeof(quoted), str_from(err->msg)));
     (void)actor_ref(actor);
     mutex_lock(&actor->lock);
-    actor->state = ACTOR_CLOSED;
+    actor->state = ACTOR_CLOSED; /* and in the same step: who comes now opens it anew */
+    actor_take_mailbox_locked(actor, &waiting);
+    waiters = take_waiters_locked(actor);
     mutex_unlock(&actor->lock);
-    actor_refuse_mailbox(actor, err);
+    actor_refuse_mailbox(actor, &waiting, err);
+    tell_waiters(waiters);
     actor_unref(actor);
 }
 
@@ -329,17 +354,6 @@ static void settle(struct open_database *open) ON(actor_owner)
             (unsigned long long)open->actor->tenant_id, rc);
 }
 
-static void tell_waiters(struct close_waiter *waiters)
-{
-    while (waiters != NULL) {
-        struct close_waiter *next = waiters->next;
-
-        waiters->done(waiters->argument);
-        mem_free(waiters);
-        waiters = next;
-    }
-}
-
 /* CLOSED, or opened again at once for who came meanwhile. */
 static void closed(struct actor *actor)
 {
@@ -348,9 +362,7 @@ static void closed(struct actor *actor)
 
     mutex_lock(&actor->lock);
     actor->open = NULL;
-    actor->close_wanted = false;
-    waiters = actor->waiters;
-    actor->waiters = NULL;
+    waiters = take_waiters_locked(actor);
     if (!list_empty(&actor->mailbox))
         next = LIST_FIRST(&actor->mailbox, struct request, link);
     actor->state = next == NULL ? ACTOR_CLOSED : ACTOR_OPENING;

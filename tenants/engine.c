@@ -272,7 +272,8 @@ static bool wake_paused_locked(struct actor *actor, const struct request *reques
 {
     struct open_database *open = actor->open;
 
-    for (unsigned i = 0; open != NULL && i < open->reader_count; i++) {
+    /* While it closes its lanes are being freed. */
+    for (unsigned i = 0; actor->state == ACTOR_OPEN && i < open->reader_count; i++) {
         struct lane *lane = open->readers[i];
 
         if (lane->paused_request == request && lane->state == LANE_PAUSED) {
@@ -306,6 +307,10 @@ void engine_cancel(struct engine *engine, struct request *request)
 void actor_evict(struct actor *actor)
 {
     mutex_lock(&actor->lock);
+    if (actor->state != ACTOR_OPEN) {
+        mutex_unlock(&actor->lock);
+        return;
+    }
     for (unsigned i = 0; i < actor->open->reader_count; i++) {
         struct lane *lane = actor->open->readers[i];
 

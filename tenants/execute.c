@@ -327,6 +327,8 @@ enum run_result execute_statement(
         vfs_commit_section(false);
     if (unlikely(commits && result == RUN_FAILED))
         execute_judge_commit(lane, err.native, &err);
+    if (commits && index + 1 < request->statement_count)
+        gate_request_sync(&lane->actor->open->gate); /* what sees it shall not wait for the rest */
     if (result == RUN_PAUSED) {
         lane->cursor_request = request;
         lane->cursor_statement = statement;

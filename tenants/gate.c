@@ -137,6 +137,8 @@ void gate_request_sync(struct gate *gate)
 {
     bool push = false;
 
+    if (atomic_load(&gate->durable) >= atomic_load(&gate->committed))
+        return;
     mutex_lock(&gate->lock);
     if (gate->syncing) {
         gate->again = true;

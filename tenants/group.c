@@ -270,6 +270,8 @@ static bool run_each_alone(struct lane *lane, struct list *requests, unsigned fl
         }
         list_remove(&request->link);
         conclude(lane, request, result);
+        if (!list_empty(requests))
+            gate_request_sync(&lane->actor->open->gate); /* it shall not wait for the others */
     }
     return true;
 }

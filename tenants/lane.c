@@ -90,6 +90,20 @@ bool lane_checkpoint(struct lane *lane, bool wanted_now)
     return true;
 }
 
+void lane_ask_checkpoint(struct lane *lane)
+{
+    struct actor *actor = lane->actor;
+    struct open_database *open = actor->open;
+    uint64_t pages = atomic_load_explicit(&open->wal_pages, memory_order_relaxed);
+
+    if (pages * WAL_FRAME_BYTES < actor->engine->options.wal_soft_bytes)
+        return;
+    mutex_lock(&actor->lock);
+    if (open->write.state == LANE_FREE)
+        lane_push_locked(&open->write);
+    mutex_unlock(&actor->lock);
+}
+
 void lane_reroute(struct lane *lane, struct request *request, enum request_route route)
 {
     struct actor *actor = lane->actor;
@@ -271,13 +285,11 @@ static void refuse_late(struct lane *lane)
     metric_observe(METRIC_LOCK_WAIT_SECONDS, now - lane->parked_since_ns);
     if (now - lane->parked_since_ns < limit)
         return;
-    actor_take_group(lane, UINT32_MAX, &requests);
+    actor_take_older(lane, now - limit, &requests);
     LIST_FOREACH_SAFE(item, next, &requests)
     {
         struct request *request = LIST_ENTRY(item, struct request, link);
 
-        if (now - request->submitted_ns < limit)
-            continue;
         list_remove(item);
         (void)err_set(&request->err, ERR_BUSY,
             "the database is locked: a transaction elsewhere has held it for %llu ms",
@@ -285,7 +297,6 @@ static void refuse_late(struct lane *lane)
         request->err.native = SQLITE_BUSY;
         request_finish(lane->actor, request);
     }
-    actor_put_back(lane, &requests);
 }
 
 /* Over the hard bound of the WAL: what pins it is ended, and writes wait outside until it is. */
@@ -300,7 +311,7 @@ static bool wal_is_full(struct lane *lane) ON(actor_owner)
     actor_evict(lane->actor);
     if (lane_checkpoint(lane, true))
         return false;
-    actor_take_group(lane, UINT32_MAX, &requests);
+    actor_take_older(lane, UINT64_MAX, &requests);
     LIST_FOREACH_SAFE(item, next, &requests)
     {
         struct request *request = LIST_ENTRY(item, struct request, link);
@@ -328,16 +339,17 @@ static bool write_turn(struct lane *lane) ON(actor_owner)
     struct open_database *open = lane->actor->open;
     struct list group;
 
+    refuse_late(lane);
     if (lane->slow) {
-        struct request *request = actor_take_inbox(lane, true);
+        struct request *request = wal_is_full(lane) ? NULL : actor_take_inbox(lane, true);
 
         if (request != NULL && !group_run_slow(lane, request))
             return false;
+        lane->parked_since_ns = 0;
         gate_request_sync(&open->gate);
         (void)lane_checkpoint(lane, false);
         return true;
     }
-    refuse_late(lane);
     if (!gathers(lane) && !wal_is_full(lane)) {
         actor_take_group(lane, lane->actor->engine->options.group_requests, &group);
         if (!list_empty(&group) && !group_run(lane, &group))

@@ -27,7 +27,7 @@ struct stream *stream_open(struct engine *engine, struct database *database,
     return stream;
 }
 
-static void stream_free(struct stream *stream)
+void stream_free(struct stream *stream)
 {
     metric_gauge_add(METRIC_STREAMS, 0, -1);
     principal_unref(stream->principal);
@@ -77,26 +77,33 @@ static bool leaves(const struct stream *stream)
     return stream->closing || stream->actor->open->failed;
 }
 
-bool stream_is_over(const struct stream *stream)
+void stream_wait_locked(struct stream *stream)
 {
-    return leaves(stream) && stream->lane->connection == NULL && list_empty(&stream->lane->inbox);
+    stream->in_mailbox++;
 }
 
-void stream_bury(struct stream *stream)
+void stream_waited_locked(struct stream *stream)
 {
-    struct actor *actor = stream->actor;
-    bool closing;
+    stream->in_mailbox--;
+}
 
-    mutex_lock(&actor->lock);
+bool stream_is_unknown_locked(const struct stream *stream)
+{
+    return stream->closing && !stream->linked && stream->in_mailbox == 0;
+}
+
+bool stream_end_locked(struct stream *stream)
+{
+    if (!leaves(stream) || stream->lane->connection != NULL || !list_empty(&stream->lane->inbox))
+        return false;
     list_remove(&stream->open_link);
-    actor->open->stream_count--;
+    stream->actor->open->stream_count--;
     stream->linked = false;
-    mem_free(stream->lane);
     stream->lane = NULL;
-    closing = stream->closing;
-    mutex_unlock(&actor->lock);
-    if (closing)
-        stream_free(stream);
+    stream->transaction_since_ms = 0;
+    stream->expire = false;
+    atomic_store(&stream->autocommit, true);
+    return true;
 }
 
 void stream_close(struct engine *engine, struct stream *stream)
@@ -106,7 +113,7 @@ void stream_close(struct engine *engine, struct stream *stream)
 
     mutex_lock(&actor->lock);
     stream->closing = true;
-    unused = !stream->linked;
+    unused = stream_is_unknown_locked(stream);
     if (stream->linked && stream->lane->state == LANE_FREE)
         lane_push_locked(stream->lane);
     mutex_unlock(&actor->lock);
@@ -199,6 +206,7 @@ static void note_state(struct lane *lane)
 /* False: parked, and the request is back in the inbox. */
 static bool run_request(struct lane *lane, struct request *request) ON(actor_owner)
 {
+    struct err err = ERR_INIT;
     unsigned flags = RUN_IN_STREAM;
     uint64_t unlocks = atomic_load(&lane->actor->open->unlocks);
     enum run_result result;
@@ -221,9 +229,10 @@ static bool run_request(struct lane *lane, struct request *request) ON(actor_own
             actor_put_back(lane, &one);
             return !lane_park(lane, unlocks);
         }
-        (void)err_set(&request->err, ERR_BUSY,
+        (void)err_set(&err, ERR_BUSY,
             "the database is locked: a transaction elsewhere has held it for too long");
-        request->err.native = SQLITE_BUSY;
+        err.native = SQLITE_BUSY;
+        execute_report(request, request->next_index, &err);
     }
     lane->parked_since_ns = 0;
     note_state(lane); /* before the answer: stream_is_autocommit() is asked right after it */
@@ -272,6 +281,7 @@ bool stream_run_turn(struct lane *lane)
     if (expire)
         note_state(lane);
     gate_request_sync(&lane->actor->open->gate);
+    lane_ask_checkpoint(lane);
     return true;
 }
 

@@ -17,14 +17,22 @@ struct stream {
     bool expire;                   /* the tick wants its transaction rolled back */
     bool expired;                  /* it was; the next request is told */
     bool linked;
+    unsigned in_mailbox; /* requests that wait for the database to open */
     _Atomic bool autocommit;
 };
 
 /* All with actor->lock held. */
 void stream_enqueue_locked(struct stream *stream, struct request *request);
 bool stream_wants_turn(const struct stream *stream);
-bool stream_is_over(const struct stream *stream);
-/* Frees a stream whose lane has run its last turn. Lock not held. */
-void stream_bury(struct stream *stream);
+/* A request came to, or left, the mailbox. */
+void stream_wait_locked(struct stream *stream);
+void stream_waited_locked(struct stream *stream);
+/* When the lane has run its last turn: takes it from the stream. The caller, who has that lane,
+ * frees it. */
+bool stream_end_locked(struct stream *stream);
+/* Nothing knows it any more, and stream_close() was called: stream_free() it. */
+bool stream_is_unknown_locked(const struct stream *stream);
+/* Lock not held. */
+void stream_free(struct stream *stream);
 
 #endif

@@ -1,0 +1,198 @@
+/* Streams beside everybody else: closing at any time, the write lock, the log's length, answers
+ * that do not wait for a neighbour. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tenants/base/check.h"
+#include "tenants/base/clock.h"
+#include "tests/lib/engine_fixture.h"
+#include "tests/lib/tap.h"
+
+#define ENDLESS                                                                                    \
+    "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT max(n) FROM c"
+
+static struct fixture fixture;
+
+static void on_alarm(int signal)
+{
+    static const char text[] = "Bail out! an answer never came\n";
+
+    (void)!write(STDOUT_FILENO, text, sizeof(text) - 1);
+    _exit(1);
+}
+
+static struct stream *open_stream(struct database *database)
+{
+    struct err err = ERR_INIT;
+    struct stream *stream = stream_open(fixture.engine, database, fixture.owner, &err);
+
+    CHECK(stream != NULL);
+    return stream;
+}
+
+static enum err_code in_stream(struct stream *stream, struct database *database, const char *sql)
+{
+    struct call call;
+    enum err_code code;
+
+    call_init(&call, &fixture);
+    call.request.stream = stream;
+    call_add(&call, sql);
+    call_submit(&call, &fixture, database);
+    call_wait(&call);
+    code = call.request.err.code;
+    call_fini(&call);
+    return code;
+}
+
+/* The first request waits for the database to open; the client goes away meanwhile. */
+static void test_close_early(void)
+{
+    unsigned wrong = 0;
+
+    for (unsigned i = 0; i < 20; i++) {
+        struct database *database = fixture_database(&fixture, "early", 100 + i);
+        struct stream *stream = open_stream(database);
+        struct call calls[2];
+
+        for (int c = 0; c < 2; c++) {
+            call_init(&calls[c], &fixture);
+            calls[c].request.stream = stream;
+            call_add(&calls[c], "SELECT 1");
+            call_submit(&calls[c], &fixture, database);
+        }
+        stream_close(fixture.engine, stream);
+        for (int c = 0; c < 2; c++) {
+            call_wait(&calls[c]);
+            if (calls[c].request.err.code != ERR_STREAM_EXPIRED &&
+                calls[c].request.err.code != ERR_NONE)
+                wrong++;
+            call_fini(&calls[c]);
+        }
+        database_unref(database);
+    }
+    is_int(wrong, 0, "a stream closed while its database opens answers what was asked");
+}
+
+/* Its database cannot be opened. */
+static void test_close_of_broken(void)
+{
+    struct database *database = fixture_database(&fixture, "broken", 1);
+    struct stream *stream = open_stream(database);
+    struct call call;
+
+    database->state = DATABASE_LIVE; /* and has no folder */
+    call_init(&call, &fixture);
+    call.request.stream = stream;
+    call_add(&call, "SELECT 1");
+    call_submit(&call, &fixture, database);
+    stream_close(fixture.engine, stream);
+    call_wait(&call);
+    ok(call.request.err.code != ERR_NONE, "a stream on a database that does not open: %s",
+        err_code_name(call.request.err.code));
+    call_fini(&call);
+    database_unref(database);
+}
+
+static void test_log_is_bounded(void)
+{
+    struct database *database = fixture_database(&fixture, "log", 2);
+    struct stream *stream = open_stream(database);
+    struct engine_stats stats;
+
+    (void)in_stream(stream, database, "CREATE TABLE t (a)");
+    for (int i = 0; i < 100; i++)
+        (void)in_stream(stream, database, "INSERT INTO t VALUES (randomblob(40000))");
+    engine_stats(fixture.engine, &stats);
+    ok(stats.wal_bytes < (2U << 20), "4 MB written by streams alone leave a log of %llu bytes",
+        (unsigned long long)stats.wal_bytes);
+    stream_close(fixture.engine, stream);
+    database_unref(database);
+}
+
+/* Reads as a loop does. */
+static bool sees_a_row(struct database *database)
+{
+    struct call call;
+    bool sees;
+
+    call_init(&call, &fixture);
+    call_add(&call, "SELECT count(*) FROM t");
+    if (!engine_try_here(fixture.engine, database, &call.request))
+        call_submit(&call, &fixture, database);
+    call_wait(&call);
+    sees = strcmp(call_text(&call), "1\n") == 0;
+    call_fini(&call);
+    return sees;
+}
+
+static void test_commit_goes_out(void)
+{
+    struct database *database = fixture_database(&fixture, "goes", 3);
+    struct stream *stream = open_stream(database);
+    struct call call;
+    uint64_t started;
+
+    (void)in_stream(stream, database, "CREATE TABLE t (a)");
+    for (int i = 0; i < 3; i++)
+        (void)sees_a_row(database); /* known to be cheap from now on */
+    call_init(&call, &fixture);
+    call.request.stream = stream;
+    call_add(&call, "INSERT INTO t VALUES (1)");
+    call_add(&call, ENDLESS);
+    started = clock_now_ms();
+    call_submit(&call, &fixture, database);
+    while (!sees_a_row(database))
+        ;
+    ok(clock_now_ms() - started < 5000,
+        "who reads a commit does not wait for the rest of its batch");
+    engine_cancel(fixture.engine, &call.request);
+    call_wait(&call);
+    call_fini(&call);
+    stream_close(fixture.engine, stream);
+    database_unref(database);
+}
+
+static void test_slow_write_waits(void)
+{
+    static const char slow[] = "INSERT INTO t WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT "
+                               "n + 1 FROM c WHERE n < 300000) SELECT max(n) FROM c";
+    struct database *database = fixture_database(&fixture, "slow", 4);
+    struct stream *stream = open_stream(database);
+    enum err_code code;
+    uint64_t started;
+
+    (void)run_sql(&fixture, database, "CREATE TABLE t (a)", NULL);
+    (void)run_sql(&fixture, database, slow, NULL); /* known to be slow from now on */
+    (void)in_stream(stream, database, "BEGIN IMMEDIATE");
+    started = clock_now_ms();
+    (void)run_sql(&fixture, database, slow, &code);
+    is_str(err_code_name(code), "busy", "a slow write does not wait for a lock for ever");
+    ok(clock_now_ms() - started < 5000, "but for --lock-wait");
+    (void)in_stream(stream, database, "COMMIT");
+    (void)run_sql(&fixture, database, slow, &code);
+    is_int(code, ERR_NONE, "and runs when the lock is free");
+    stream_close(fixture.engine, stream);
+    database_unref(database);
+}
+
+int main(void)
+{
+    (void)signal(SIGALRM, on_alarm);
+    (void)alarm(120);
+    fixture_init(&fixture);
+    fixture.options.wal_soft_bytes = 256 << 10;
+    fixture.options.lock_wait_ms = 300;
+    fixture.options.short_steps = 100000;
+    fixture_start(&fixture);
+    test_close_early();
+    test_close_of_broken();
+    test_log_is_bounded();
+    test_commit_goes_out();
+    test_slow_write_waits();
+    fixture_stop(&fixture);
+    fixture_remove(&fixture);
+    return done_testing();
+}
