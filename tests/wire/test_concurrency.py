@@ -213,6 +213,26 @@ def test_a_failure_does_not_touch_its_neighbours(crowded, cause):
     assert database.rows("PRAGMA foreign_key_check") == []
 
 
+def test_or_fail_keeps_the_same_rows_alone_and_among_neighbours(crowded):
+    """SQLite's OR FAIL keeps the rows before the bad one; only a transaction takes them back."""
+    server, admin = crowded
+    database = admin.tenant().database()
+    database.batch(NEIGHBOUR_SCHEMA, transaction=True).ok()
+    sql = "INSERT OR FAIL INTO t VALUES ({n}, 'kept', 1), (-1, 'x', 1), ({n} + 1, 'never', 1)"
+    for n in (10, 20):  # alone
+        database.query(sql.replace("{n}", str(n))).refused(400)
+    database.batch([sql.replace("{n}", "30"), "SELECT 1"]).refused(400)
+    database.batch([sql.replace("{n}", "40")], transaction=True).refused(400)
+    database.batch([sql.replace("{n}", "50"), "SELECT 1"], transaction=True).refused(400)
+    with Connection(server) as connection:
+        bodies = [{"sql": sql.replace("{n}", str(n))} if n % 20 else {"sql": "INSERT INTO good VALUES (1, 1)"}
+                  for n in range(100, 500, 10)]
+        connection.send(b"".join(post(database, "query", body) for body in bodies))
+        assert [connection.receive("POST").status for _ in bodies] == [200, 400] * 20
+    kept = [row[0] for row in database.rows("SELECT id FROM t WHERE id > 0 ORDER BY id")]
+    assert kept == [10, 20, 30, *range(110, 500, 20)]
+
+
 def test_those_failures_happened_in_groups(crowded):
     """Control for the test above: there were groups, and some were taken back whole."""
     server, _ = crowded
