@@ -84,6 +84,7 @@ struct lane {
     uint64_t steps_limit;    /* 0: none */
     uint64_t short_until_ns; /* 0: not on the short budget */
     bool value_limited;      /* to short values: over them, RUN_OUTGREW */
+    bool cut_off; /* we ended the last statement between its rows: SQLite undid nothing */
     uint64_t short_steps;
     uint64_t deadline_ns;
     enum stop_reason stop;

@@ -186,6 +186,7 @@ static enum run_result step(struct lane *lane, struct request *request, unsigned
         request->sink->ops->row(request->sink, row_values, read_row(statement->sqlite));
         result = after_row(lane, request, statement, ++*rows, flags, ret_err);
         if (unlikely(result != RUN_OK)) {
+            lane->cut_off = true;
             undo_write(lane, statement);
             return result;
         }
@@ -310,8 +311,10 @@ enum run_result execute_statement(
     uint64_t started = clock_now_ns();
     int64_t changes_before;
     bool commits;
-    enum run_result result = prepare(lane, request, index, flags, &statement, &err);
+    enum run_result result;
 
+    lane->cut_off = false;
+    result = prepare(lane, request, index, flags, &statement, &err);
     if (result != RUN_OK || statement == NULL) {
         if (result == RUN_FAILED)
             execute_report(request, index, &err);

@@ -5,6 +5,10 @@
  *                        failed:      ROLLBACK TO r; RELEASE r
  *   COMMIT, and only then the answers, through the gate
  *
+ * A statement that SQLite fails has undone itself, or not: OR FAIL keeps the rows before the bad
+ * one. Outside transactions that stays so, whether there are neighbours or not; what we end between
+ * its rows is undone by its savepoint.
+ *
  * Some errors take the whole transaction back, whatever the savepoints (a progress interrupt of a
  * write, FULL, OR ROLLBACK, RAISE(ROLLBACK), NOMEM, IOERR): seen by sqlite3_get_autocommit. Then
  * nobody in the group has been answered yet; the one that ran gets its error and the others run
@@ -49,17 +53,19 @@ static enum run_result separate_statement(
 {
     struct err err = ERR_INIT;
     enum run_result result;
+    bool failed_itself;
 
     if (execute_verb(lane, VERB_SAVEPOINT_STATEMENT) != SQLITE_OK)
         return execute_error(lane, sqlite3_errcode(db_of(lane)), &request->err);
     result = execute_statement(lane, request, index, flags);
     if (lost(lane))
         return result;
+    failed_itself = result == RUN_FAILED && !lane->cut_off;
     if (result == RUN_OK && execute_deferred_keys_violated(lane, &err)) {
         execute_report(request, index, &err);
         result = RUN_FAILED;
     }
-    if (result != RUN_OK)
+    if (result != RUN_OK && !failed_itself)
         (void)execute_verb(lane, VERB_ROLLBACK_TO_STATEMENT);
     (void)execute_verb(lane, VERB_RELEASE_STATEMENT);
     return result;
@@ -111,8 +117,9 @@ static enum run_result member_run(struct lane *lane, struct request *request, un
     }
     /* A batch that is not a transaction keeps what succeeded before the failure. */
     keeps =
-        result == RUN_OK || (result == RUN_FAILED && request->kind == REQUEST_STATEMENTS &&
-                                request->mode != MODE_TRANSACTION && request->statement_count > 1);
+        result == RUN_OK ||
+        (result == RUN_FAILED && !violated && request->kind == REQUEST_STATEMENTS &&
+            request->mode != MODE_TRANSACTION && (request->statement_count > 1 || !lane->cut_off));
     if (!keeps)
         (void)execute_verb(lane, VERB_ROLLBACK_TO_REQUEST);
     (void)execute_verb(lane, VERB_RELEASE_REQUEST);
@@ -198,7 +205,8 @@ static enum run_result transaction_run(struct lane *lane, struct request *reques
 static enum run_result alone_run(struct lane *lane, struct request *request, unsigned flags)
     ON(actor_owner)
 {
-    bool transaction = request->kind == REQUEST_PROCEDURE || request->statement_count > 1;
+    bool transaction = request->kind == REQUEST_PROCEDURE || request->statement_count > 1 ||
+                       request->mode == MODE_TRANSACTION;
     bool separable =
         transaction && request->kind == REQUEST_STATEMENTS && request->mode != MODE_TRANSACTION;
     enum run_result result;
