@@ -29,9 +29,13 @@ static enum request_route guess_route(const struct request *request)
         while (sql.len > 0 && (sql.ptr[0] == ' ' || sql.ptr[0] == '\n' || sql.ptr[0] == '\r' ||
                                   sql.ptr[0] == '\t' || sql.ptr[0] == '('))
             sql = str_make(sql.ptr + 1, sql.len - 1);
-        if (!str_starts_with_nocase(sql, "select") && !str_starts_with_nocase(sql, "with") &&
-            !str_starts_with_nocase(sql, "values") && !str_starts_with_nocase(sql, "explain") &&
-            !str_starts_with_nocase(sql, "pragma"))
+        if (str_starts_with_nocase(sql, "select") || str_starts_with_nocase(sql, "values"))
+            continue;
+        /* These may write. In a batch that would be found out when rows are on their way, which
+         * cannot be taken back. */
+        if (request->statement_count > 1 ||
+            (!str_starts_with_nocase(sql, "with") && !str_starts_with_nocase(sql, "explain") &&
+                !str_starts_with_nocase(sql, "pragma")))
             return ROUTE_WRITE;
     }
     return ROUTE_READ;
@@ -78,6 +82,14 @@ bool lane_gathers(struct lane *lane)
            gate_should_gather(&open->gate);
 }
 
+/* Short reads go first, but not for ever. */
+static bool waited_long(const struct list *requests)
+{
+    const struct request *first = LIST_FIRST(requests, struct request, link);
+
+    return clock_now_ns() - first->submitted_ns > ACTOR_SLOW_READ_NS;
+}
+
 /* What the lane would run next, if anything; -1: nothing, 0: on a fast worker, 1: on a slow one. */
 static int next_work_locked(struct lane *lane)
 {
@@ -93,9 +105,9 @@ static int next_work_locked(struct lane *lane)
             return 1;
         if (lane->retire)
             return 0;
-        if (!list_empty(&open->reads))
-            return 0;
-        return list_empty(&open->slow_reads) ? -1 : 1;
+        if (list_empty(&open->slow_reads))
+            return list_empty(&open->reads) ? -1 : 0;
+        return list_empty(&open->reads) || waited_long(&open->slow_reads);
     case LANE_STREAM:
     default:
         return stream_wants_turn(lane->stream) ? 0 : -1;

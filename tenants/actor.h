@@ -43,6 +43,7 @@
 #define ACTOR_CONTENTION_MS 100       /* window in which misses count */
 #define ACTOR_CONTENTION 4            /* misses in a window that make a read lane */
 #define ACTOR_LANE_IDLE_MS 5000       /* a read lane unused so long is closed */
+#define ACTOR_SLOW_READ_NS NS_PER_S   /* a long read lets short ones pass for so long */
 #define ACTOR_CHECKPOINT_MS 20        /* at most one soft checkpoint in so long */
 #define WAL_FRAME_BYTES 4120          /* a page of 4 KiB and its frame header */
 
@@ -61,6 +62,7 @@ enum stop_reason {
     STOP_STEPS,
     STOP_CANCELLED,
     STOP_EVICTED, /* it pins a WAL over its hard bound */
+    STOP_DRAINING,
     STOP_EXPIRED, /* the stream's transaction is too old */
 };
 
@@ -100,6 +102,8 @@ struct lane {
     uint64_t cursor_rows;
     struct sqlite3_stmt *verbs[10]; /* enum verb of tenants/execute.h, prepared at first use */
     bool in_transaction;            /* of a stream, or of a batch of reads */
+    bool schema_changed;            /* since the last commit */
+    uint64_t schema_seen;           /* actor->lock, or whoever runs it: see schema_generation */
 
     struct stream *stream; /* LANE_STREAM */
 };
@@ -122,6 +126,9 @@ struct open_database {
     struct list parked; /* actor->lock: lanes waiting for the write lock, first come first */
     atomic_uint parked_count;
     _Atomic uint64_t unlocks; /* times the write lock was given back */
+    /* Grows after each commit that changed the schema. A lane that has run a statement since knows
+     * it; another would read it anew, which no loop may. */
+    _Atomic uint64_t schema_generation;
     uint64_t contention_since_ms;
     unsigned contention;
     unsigned busy_lanes; /* actor->lock: lanes that are not FREE */
@@ -244,6 +251,7 @@ struct engine {
     unsigned open_count;
     _Atomic uint64_t in_flight; /* submitted and not done */
     atomic_bool draining;
+    atomic_bool stopping; /* what a tenant runs ends at its next look at the budgets */
     char temp_dir[512];
     database_live_fn live;
     void *live_catalogue;

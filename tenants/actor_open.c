@@ -98,6 +98,7 @@ static struct open_database *open_new(struct actor *actor)
     list_init(&open->streams);
     list_init(&open->parked);
     list_init(&open->open_link);
+    atomic_init(&open->schema_generation, 1); /* no lane has seen it */
     lane_init(&open->write, actor, LANE_WRITE);
     return open;
 }

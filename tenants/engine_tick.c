@@ -231,6 +231,7 @@ static void cancel_all(struct engine *engine)
 void engine_stop(struct engine *engine)
 {
     atomic_store(&engine->draining, true);
+    atomic_store(&engine->stopping, true);
     if (!engine_idle(engine))
         cancel_all(engine);
     scheduler_stop(&engine->fast);
@@ -265,6 +266,6 @@ void engine_close_all(struct engine *engine)
         }
         give_back(actors, count);
         while (run_leftovers(engine))
-            ;
+            count++; /* it may have opened one */
     } while (count > 0);
 }

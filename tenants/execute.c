@@ -310,6 +310,7 @@ enum run_result execute_statement(
     struct statement_stats stats = {.rows_read = 0};
     uint64_t started = clock_now_ns();
     int64_t changes_before;
+    uint64_t generation = atomic_load(&lane->actor->open->schema_generation);
     bool commits;
     enum run_result result;
 
@@ -322,6 +323,9 @@ enum run_result execute_statement(
     }
     metric_add_cell(METRIC_STATEMENTS, (unsigned)statement->class, 1);
     changes_before = sqlite3_total_changes64(connection_db(lane->connection));
+    lane->schema_changed =
+        statement->class == STATEMENT_DDL || statement->class == STATEMENT_ALONE ||
+        (lane->schema_changed && !sqlite3_get_autocommit(connection_db(lane->connection)));
     commits = statement->class != STATEMENT_READ && (flags & RUN_IN_GROUP) == 0;
     if (commits)
         vfs_commit_section(true);
@@ -339,6 +343,9 @@ enum run_result execute_statement(
         lane->cursor_rows = stats.rows_returned;
         return result;
     }
+    /* A schema of its own, uncommitted, may be rolled back: then it has to be read anew, too. */
+    if (result == RUN_OK)
+        lane->schema_seen = lane->schema_changed ? 0 : generation;
     stats.duration_ns = clock_now_ns() - started;
     return conclude(lane, request, index, statement, result, &stats, changes_before, &err);
 }
@@ -378,6 +385,7 @@ enum run_result execute_procedure(struct lane *lane, struct request *request)
     struct err err = ERR_INIT;
     int rc;
 
+    lane->schema_changed = request->kind == REQUEST_PROCEDURE; /* it may */
     if (request->procedure(connection_db(lane->connection), request->procedure_argument, &err) == 0)
         return RUN_OK;
     if (lane->stop != STOP_NONE) {

@@ -25,6 +25,9 @@ static int on_progress(void *context)
     lane->steps += PROGRESS_OPS;
     if (atomic_load_explicit(&request->cancelled, memory_order_relaxed))
         lane->stop = STOP_CANCELLED;
+    else if (request->principal != NULL &&
+             atomic_load_explicit(&lane->actor->engine->stopping, memory_order_relaxed))
+        lane->stop = STOP_DRAINING;
     else if (atomic_load_explicit(&lane->evict, memory_order_relaxed))
         lane->stop = STOP_EVICTED;
     else if (lane->steps_limit != 0 && lane->steps > lane->steps_limit)
@@ -135,6 +138,9 @@ enum run_result execute_stopped(struct lane *lane, struct err *ret_err)
         (void)err_set(ret_err, ERR_UNAVAILABLE,
             "the statement read for so long that the database's log could not be emptied; try "
             "again");
+        return RUN_FAILED;
+    case STOP_DRAINING:
+        (void)err_set(ret_err, ERR_DRAINING, "the server is stopping; try again in a moment");
         return RUN_FAILED;
     case STOP_EXPIRED:
         (void)err_set(ret_err, ERR_STREAM_EXPIRED, "the transaction was open for too long");

@@ -20,6 +20,9 @@ static int on_wal(void *context, sqlite3 *db, const char *name, int pages)
     struct lane *lane = context;
 
     atomic_store_explicit(&lane->actor->open->wal_pages, (unsigned)pages, memory_order_relaxed);
+    if (lane->schema_changed)
+        (void)atomic_fetch_add(&lane->actor->open->schema_generation, 1);
+    lane->schema_changed = false;
     return SQLITE_OK;
 }
 
@@ -162,7 +165,8 @@ static bool pause_lane(struct lane *lane)
     bool paused;
 
     mutex_lock(&actor->lock);
-    paused = !lane->cursor_request->resumed && !atomic_load(&lane->cursor_request->cancelled);
+    paused = !lane->cursor_request->resumed && !atomic_load(&lane->cursor_request->cancelled) &&
+             !atomic_load(&actor->engine->stopping);
     lane->cursor_request->resumed = false;
     if (paused) {
         lane->state = LANE_PAUSED;
@@ -205,6 +209,21 @@ static void read_conclude(struct lane *lane, struct request *request, enum run_r
     }
 }
 
+/* A read that was paused is not to go on: err says why. */
+static bool must_end(struct lane *lane, struct request *request)
+{
+    if (atomic_load(&request->cancelled))
+        (void)err_set(&request->err, ERR_CANCELLED, "the request was cancelled");
+    else if (atomic_load(&lane->actor->engine->stopping))
+        (void)err_set(&request->err, ERR_DRAINING, "the server is stopping");
+    else if (atomic_load(&lane->evict))
+        (void)err_set(&request->err, ERR_UNAVAILABLE,
+            "the answer was taken so slowly that the database's log could not be emptied");
+    else
+        return false;
+    return true;
+}
+
 /* False: the lane is paused. */
 static bool read_run(struct lane *lane, struct request *request) ON(actor_owner)
 {
@@ -222,6 +241,11 @@ static bool read_run(struct lane *lane, struct request *request) ON(actor_owner)
     while (result == RUN_PAUSED) {
         if (pause_lane(lane))
             return false;
+        if (must_end(lane, request)) {
+            execute_abandon(lane);
+            result = RUN_FAILED;
+            break;
+        }
         result = execute_continue(lane, flags);
         if (result == RUN_OK)
             result = read_statements(lane, request, lane->cursor_index + 1, flags);
@@ -238,10 +262,9 @@ static bool read_continue(struct lane *lane) ON(actor_owner)
     enum run_result result;
 
     do {
-        if (atomic_load(&request->cancelled) || atomic_load(&lane->evict)) {
-            lane->stop = atomic_load(&request->cancelled) ? STOP_CANCELLED : STOP_EVICTED;
+        if (must_end(lane, request)) {
             execute_abandon(lane);
-            result = execute_stopped(lane, &request->err);
+            result = RUN_FAILED;
             break;
         }
         result = execute_continue(lane, flags);

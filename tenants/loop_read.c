@@ -12,18 +12,22 @@ static struct lane *take_lane(struct actor *actor, unsigned hint)
 {
     struct lane *found = NULL;
     struct open_database *open;
+    uint64_t generation;
 
     if (!mutex_trylock(&actor->lock))
         return NULL;
     open = actor->open;
+    generation = open == NULL ? 0 : atomic_load(&open->schema_generation);
     if (actor->state == ACTOR_OPEN && !open->failed) {
         for (unsigned i = 0; i < open->reader_count && found == NULL; i++) {
             struct lane *lane = open->readers[(hint + i) % open->reader_count];
 
-            if (lane->state == LANE_FREE && lane->connection != NULL)
+            if (lane->state == LANE_FREE && lane->connection != NULL &&
+                lane->schema_seen == generation)
                 found = lane;
         }
-        if (found == NULL && open->write.state == LANE_FREE)
+        if (found == NULL && open->write.state == LANE_FREE &&
+            open->write.schema_seen == generation)
             found = &open->write;
     }
     if (found != NULL) {
