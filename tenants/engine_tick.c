@@ -22,7 +22,7 @@ static void retire_idle_reader(struct actor *actor, uint64_t now_ms)
         return;
     lane = open->readers[open->reader_count - 1];
     if (lane->state == LANE_FREE && !lane->retire &&
-        now_ms - lane->last_used_ms > ACTOR_LANE_IDLE_MS) {
+        clock_since(now_ms, lane->last_used_ms) > ACTOR_LANE_IDLE_MS) {
         lane->retire = true;
         lane_push_locked(lane);
     }
@@ -40,8 +40,8 @@ static void retry_parked(struct actor *actor, uint64_t now_ns)
     {
         struct lane *lane = LIST_ENTRY(item, struct lane, parked_link);
 
-        if ((first && now_ns - lane->parked_since_ns > PARKED_RETRY_NS) ||
-            now_ns - lane->parked_since_ns > limit)
+        if ((first && clock_since(now_ns, lane->parked_since_ns) > PARKED_RETRY_NS) ||
+            clock_since(now_ns, lane->parked_since_ns) > limit)
             lane_unpark_locked(lane);
         first = false;
     }
@@ -100,7 +100,7 @@ static bool tick_one(struct actor *actor, uint64_t now_ns, struct figures *figur
         if (actor->open->failed)
             wake_streams_of_failed(actor->open);
         close = actor->close_wanted || actor->open->failed ||
-                (idle_ms != 0 && now_ms > last && now_ms - last > idle_ms);
+                (idle_ms != 0 && clock_since(now_ms, last) > idle_ms);
     }
     mutex_unlock(&actor->lock);
     streams_tick(actor, now_ms);

@@ -12,13 +12,13 @@ static struct lane *take_lane(struct actor *actor, unsigned hint)
 {
     struct lane *found = NULL;
     struct open_database *open;
-    uint64_t generation;
 
     if (!mutex_trylock(&actor->lock))
         return NULL;
     open = actor->open;
-    generation = open == NULL ? 0 : atomic_load(&open->schema_generation);
     if (actor->state == ACTOR_OPEN && !open->failed) {
+        uint64_t generation = atomic_load(&open->schema_generation);
+
         for (unsigned i = 0; i < open->reader_count && found == NULL; i++) {
             struct lane *lane = open->readers[(hint + i) % open->reader_count];
 

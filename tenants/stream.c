@@ -294,9 +294,10 @@ void streams_tick(struct actor *actor, uint64_t now_ms)
         LIST_FOREACH(item, &actor->open->streams)
         {
             struct stream *stream = LIST_ENTRY(item, struct stream, open_link);
-            bool old = stream->transaction_since_ms != 0 &&
-                       (now_ms - stream->last_used_ms > options->stream_idle_ms ||
-                           now_ms - stream->transaction_since_ms > options->stream_max_ms);
+            bool old =
+                stream->transaction_since_ms != 0 &&
+                (clock_since(now_ms, stream->last_used_ms) > options->stream_idle_ms ||
+                    clock_since(now_ms, stream->transaction_since_ms) > options->stream_max_ms);
 
             if (old && !stream->expire) {
                 stream->expire = true;

@@ -15,6 +15,12 @@ static inline uint64_t clock_now_ms(void)
 {
     return clock_now_ns() / NS_PER_MS;
 }
+/* How long ago `then` was, in its unit; 0 when it is later than `now`, as it may be when another
+ * thread took it after `now` was taken. */
+static inline uint64_t clock_since(uint64_t now, uint64_t then)
+{
+    return now > then ? now - then : 0;
+}
 /* Milliseconds since 1970, UTC. Any thread. */
 int64_t clock_wall_ms(void);
 

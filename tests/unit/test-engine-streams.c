@@ -178,6 +178,20 @@ static void test_slow_write_waits(void)
     database_unref(database);
 }
 
+/* A tick takes the time once; what it looks at later may have been used since. */
+static void test_tick_behind(void)
+{
+    struct database *database = fixture_database(&fixture, "tick", 5);
+    struct stream *stream = open_stream(database);
+
+    (void)in_stream(stream, database, "BEGIN");
+    engine_tick(fixture.engine, clock_now_ns() - NS_PER_S);
+    is_int(in_stream(stream, database, "SELECT 1"), ERR_NONE,
+        "a transaction younger than the tick is not too old");
+    stream_close(fixture.engine, stream);
+    database_unref(database);
+}
+
 int main(void)
 {
     (void)signal(SIGALRM, on_alarm);
@@ -187,6 +201,7 @@ int main(void)
     fixture.options.lock_wait_ms = 300;
     fixture.options.short_steps = 100000;
     fixture_start(&fixture);
+    test_tick_behind();
     test_close_early();
     test_close_of_broken();
     test_log_is_bounded();
