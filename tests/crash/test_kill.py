@@ -9,8 +9,9 @@ import os
 import subprocess
 import time
 
+import pytest
 from server import PATIENCE, SANITIZER
-from workload import Workload
+from workload import ACKNOWLEDGED, REFUSED, Book, Op, Workload
 
 CYCLES = int(os.environ.get("ROOKERY_CYCLES", "50" if SANITIZER == "none" else "15"))
 # What makes checkpoints, WAL restarts, evictions and small groups happen within a second.
@@ -72,3 +73,26 @@ def test_a_stop_under_load_leaves_whole_files(start_server, rng):
         load.check_files()
         server.start()
         load.check()
+
+
+@pytest.mark.parametrize("rows, counters, accounts, says", [
+    ([(1, 0), (2, 0), (2, 1)], {7: 3}, [5, -5], None),
+    ([(2, 0), (2, 1)], {7: 3}, [0, 0], "acknowledged, 0 of 1"),
+    ([(1, 0), (2, 0)], {7: 3}, [0, 0], "acknowledged, 1 of 2"),
+    ([(1, 0), (1, 0), (2, 0), (2, 1)], {7: 3}, [0, 0], "acknowledged, 2 of 1"),
+    ([(1, 0), (2, 0), (2, 1), (3, 1)], {7: 3}, [0, 0], "torn"),
+    ([(1, 0), (2, 0), (2, 1), (4, 0)], {7: 3}, [0, 0], "refused, yet"),
+    ([(1, 0), (2, 0), (2, 1), (9, 0)], {7: 3}, [0, 0], "never sent"),
+    ([(1, 0), (2, 0), (2, 1)], {7: 2}, [0, 0], "counter 7"),
+    ([(1, 0), (2, 0), (2, 1)], {7: 5}, [0, 0], "counter 7"),
+    ([(1, 0), (2, 0), (2, 1)], {7: 3}, [7, 0], "half done"),
+])
+def test_the_ledger_notices(rows, counters, accounts, says):
+    """Control: each kind of loss is found."""
+    book = Book(None)
+    book.ops = {1: Op(1), 2: Op(2), 3: Op(3), 4: Op(1)}
+    book.ops[1].state = book.ops[2].state = ACKNOWLEDGED
+    book.ops[4].state = REFUSED
+    book.counters[7] = [3, 4]
+    problems = book.problems(rows, dict(counters), accounts)
+    assert len(problems) == (says is not None) and says is None or says in problems[0], problems
