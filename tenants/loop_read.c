@@ -17,8 +17,8 @@ static struct lane *take_lane(struct actor *actor, unsigned hint)
     if (!mutex_trylock(&actor->lock))
         return NULL;
     open = actor->open;
-    generation = open == NULL ? 0 : atomic_load(&open->schema_generation);
     if (actor->state == ACTOR_OPEN && !open->failed) {
+        generation = atomic_load(&open->schema_generation);
         for (unsigned i = 0; i < open->reader_count && found == NULL; i++) {
             struct lane *lane = open->readers[(hint + i) % open->reader_count];
 
