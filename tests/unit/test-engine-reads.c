@@ -85,7 +85,9 @@ static bool try_here(struct database *database, const char *sql, const char *wan
 
     call_init(&call, &fixture);
     call_add(&call, sql);
+    loop_thread_enter();
     here = engine_try_here(fixture.engine, database, &call.request);
+    loop_thread_leave();
     if (!here)
         call_submit(&call, &fixture, database);
     call_wait(&call);

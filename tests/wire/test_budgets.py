@@ -475,5 +475,5 @@ def test_one_tenants_hostile_statements_do_not_stop_another(start_server, name, 
     stopping.set()
     for thread in threads:
         thread.join()
-    assert worst < 1.5 * PATIENCE, f"a neighbour's request took {worst:.1f} s"
-    assert count > 30 / PATIENCE
+    assert worst < 4 * PATIENCE, f"a neighbour's request took {worst:.1f} s"
+    assert count > 10 / PATIENCE
