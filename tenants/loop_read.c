@@ -17,12 +17,8 @@ static struct lane *take_lane(struct actor *actor, unsigned hint)
         return NULL;
     open = actor->open;
     if (actor->state == ACTOR_OPEN && !open->failed) {
-<<<<<<< HEAD
         uint64_t generation = atomic_load(&open->schema_generation);
 
-=======
-        generation = atomic_load(&open->schema_generation);
->>>>>>> tidy
         for (unsigned i = 0; i < open->reader_count && found == NULL; i++) {
             struct lane *lane = open->readers[(hint + i) % open->reader_count];
 
