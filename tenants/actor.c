@@ -523,14 +523,32 @@ void actor_settled(void *context)
     mutex_unlock(&open->actor->lock);
 }
 
+/* Batches of which a part is committed, perhaps not on disk: they cannot go on elsewhere. */
+static void take_begun_locked(struct lane *lane, struct list *ret_requests)
+{
+    LIST_FOREACH_SAFE(item, next, &lane->inbox)
+    {
+        struct request *request = LIST_ENTRY(item, struct request, link);
+
+        if (request->next_index == 0)
+            continue;
+        list_remove(item);
+        taken_locked(lane->actor, request);
+        list_append(ret_requests, item);
+    }
+}
+
 void actor_withdraw(struct actor *actor)
 {
     struct open_database *open = actor->open;
     struct list waiting;
+    struct list begun;
 
     list_init(&waiting);
+    list_init(&begun);
     mutex_lock(&actor->lock);
     if (open->failed) {
+        take_begun_locked(&open->write, &begun);
         list_splice(&waiting, &open->write.inbox);
         list_splice(&waiting, &open->reads);
         list_splice(&waiting, &open->slow_reads);
@@ -538,6 +556,12 @@ void actor_withdraw(struct actor *actor)
         list_splice(&actor->mailbox, &waiting);
     }
     mutex_unlock(&actor->lock);
+    LIST_FOREACH_SAFE(item, next, &begun)
+    {
+        list_remove(item);
+        request_refuse(LIST_ENTRY(item, struct request, link), ERR_OUTCOME_UNKNOWN,
+            "the disk failed during the batch: whether what it did was kept is not known");
+    }
 }
 
 void actor_sync_failed(void *context)

@@ -34,8 +34,8 @@ static bool lost(const struct lane *lane)
 
 static void forget(struct request *request)
 {
-    execute_rewind(request);
-    request->next_index = 0;
+    if (request->next_index == 0) /* else it goes on there: what is before it is committed */
+        execute_rewind(request);
 }
 
 /* A fresh start on the shared connection: nothing of the neighbour shows. */
@@ -139,22 +139,19 @@ static enum run_result single_run(struct lane *lane, struct request *request, un
 }
 
 /* Each statement its own transaction: for statements that must run alone, and for a batch whose
- * transaction was taken back whole by one of them. */
+ * transaction was taken back whole by one of them. Not under the short budget: what is committed
+ * cannot start again on a slow worker, so it starts there. */
 static enum run_result each_run(struct lane *lane, struct request *request, unsigned flags)
     ON(actor_owner)
 {
     enum run_result result = RUN_OK;
-    struct err err = ERR_INIT;
 
+    if ((flags & RUN_SHORT) != 0)
+        return RUN_OUTGREW;
     member_begin(lane, request, flags);
-    for (unsigned i = 0; i < request->statement_count; i++) {
-        result = execute_statement(lane, request, i, flags);
-        if (result == RUN_BUSY && i > 0) {
-            (void)err_set(&err, ERR_BUSY, "the database was locked by a transaction elsewhere");
-            err.native = SQLITE_BUSY;
-            execute_report(request, i, &err);
-            result = RUN_FAILED;
-        }
+    /* What is before next_index is committed. RUN_BUSY: the rest waits for the lock. */
+    for (; request->next_index < request->statement_count; request->next_index++) {
+        result = execute_statement(lane, request, request->next_index, flags);
         if (result != RUN_OK && !(result == RUN_FAILED && request->mode == MODE_CONTINUE))
             break;
     }
@@ -211,7 +208,7 @@ static enum run_result alone_run(struct lane *lane, struct request *request, uns
         transaction && request->kind == REQUEST_STATEMENTS && request->mode != MODE_TRANSACTION;
     enum run_result result;
 
-    if (separable && request->lost_group)
+    if (separable && (request->lost_group || request->next_index > 0))
         return each_run(lane, request, flags);
     result = transaction ? transaction_run(lane, request, flags | RUN_IN_GROUP)
                          : single_run(lane, request, flags);

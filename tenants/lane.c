@@ -296,11 +296,22 @@ static bool reads_turn(struct lane *lane) ON(actor_owner)
     return true;
 }
 
+/* It will not run; or, of a batch that has begun, the rest of it. */
+static void refuse(struct lane *lane, struct request *request, const struct err *err)
+{
+    if (request->next_index > 0)
+        execute_report(request, request->next_index, err);
+    else
+        err_copy(&request->err, err);
+    request_finish(lane->actor, request);
+}
+
 /* Requests that waited too long for the write lock of a stream. */
 static void refuse_late(struct lane *lane)
 {
     uint64_t limit = lane->actor->engine->options.lock_wait_ms * NS_PER_MS;
     uint64_t now = clock_now_ns();
+    struct err err = ERR_INIT;
     struct list requests;
 
     if (lane->parked_since_ns == 0)
@@ -308,17 +319,17 @@ static void refuse_late(struct lane *lane)
     metric_observe(METRIC_LOCK_WAIT_SECONDS, now - lane->parked_since_ns);
     if (now - lane->parked_since_ns < limit)
         return;
+    (void)err_set(&err, ERR_BUSY,
+        "the database is locked: a transaction elsewhere has held it for %llu ms",
+        (unsigned long long)(limit / NS_PER_MS));
+    err.native = SQLITE_BUSY;
     actor_take_older(lane, now - limit, &requests);
     LIST_FOREACH_SAFE(item, next, &requests)
     {
         struct request *request = LIST_ENTRY(item, struct request, link);
 
         list_remove(item);
-        (void)err_set(&request->err, ERR_BUSY,
-            "the database is locked: a transaction elsewhere has held it for %llu ms",
-            (unsigned long long)(limit / NS_PER_MS));
-        request->err.native = SQLITE_BUSY;
-        request_finish(lane->actor, request);
+        refuse(lane, request, &err);
     }
 }
 
@@ -327,6 +338,7 @@ static bool wal_is_full(struct lane *lane) ON(actor_owner)
 {
     struct open_database *open = lane->actor->open;
     uint64_t pages = atomic_load_explicit(&open->wal_pages, memory_order_relaxed);
+    struct err err = ERR_INIT;
     struct list requests;
 
     if (pages * WAL_FRAME_BYTES < lane->actor->engine->options.wal_hard_bytes)
@@ -334,15 +346,15 @@ static bool wal_is_full(struct lane *lane) ON(actor_owner)
     actor_evict(lane->actor);
     if (lane_checkpoint(lane, true))
         return false;
+    (void)err_set(&err, ERR_UNAVAILABLE,
+        "the database's log is full because a long read holds it; try again");
     actor_take_older(lane, UINT64_MAX, &requests);
     LIST_FOREACH_SAFE(item, next, &requests)
     {
         struct request *request = LIST_ENTRY(item, struct request, link);
 
         list_remove(item);
-        (void)err_set(&request->err, ERR_UNAVAILABLE,
-            "the database's log is full because a long read holds it; try again");
-        request_finish(lane->actor, request);
+        refuse(lane, request, &err);
     }
     return true;
 }
