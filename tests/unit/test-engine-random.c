@@ -214,6 +214,16 @@ static bool is_expected(struct client *client, unsigned database, struct call *c
     return false;
 }
 
+static bool try_here(struct database *database, struct request *request)
+{
+    bool taken;
+
+    loop_thread_enter();
+    taken = engine_try_here(fixture.engine, database, request);
+    loop_thread_leave();
+    return taken;
+}
+
 static void do_read(struct client *client, unsigned database)
 {
     struct job job;
@@ -221,8 +231,7 @@ static void do_read(struct client *client, unsigned database)
     job_init(&job);
     job_add(&job, "SELECT count(*), sum(k) FROM t WHERE c = %u", client->number, 0);
     job.call.request.lane_hint = client->number;
-    if (pick(client, 3) == 0 ||
-        !engine_try_here(fixture.engine, databases[database], &job.call.request))
+    if (pick(client, 3) == 0 || !try_here(databases[database], &job.call.request))
         call_submit(&job.call, &fixture, databases[database]);
     call_wait(&job.call);
     if (!is_expected(client, database, &job.call))
