@@ -62,6 +62,17 @@ static void on_instr(sqlite3_context *context, int count, sqlite3_value **values
     sqlite3_result_int64(context, place);
 }
 
+/* memchr for one byte: quicker, and a thread sanitizer's memmem looks at all of the text each time.
+ */
+static const char *find_pattern(
+    const char *text, const char *end, const char *pattern, int64_t pattern_len)
+{
+    size_t len = (size_t)(end - text);
+
+    return pattern_len == 1 ? memchr(text, pattern[0], len)
+                            : memmem(text, len, pattern, (size_t)pattern_len);
+}
+
 /* The length of `text` with each `pattern` replaced. */
 static int64_t replaced_len(
     const char *text, int64_t len, const char *pattern, int64_t pattern_len, int64_t by_len)
@@ -70,7 +81,7 @@ static int64_t replaced_len(
     int64_t result = len;
 
     for (;;) {
-        const char *found = memmem(text, (size_t)(end - text), pattern, (size_t)pattern_len);
+        const char *found = find_pattern(text, end, pattern, pattern_len);
 
         if (found == NULL)
             return result;
@@ -85,7 +96,7 @@ static void replace_into(char *out, const char *text, int64_t len, const char *p
     const char *end = text + len;
 
     for (;;) {
-        const char *found = memmem(text, (size_t)(end - text), pattern, (size_t)pattern_len);
+        const char *found = find_pattern(text, end, pattern, pattern_len);
         size_t before = (size_t)((found == NULL ? end : found) - text);
 
         memcpy(out, text, before);

@@ -103,8 +103,8 @@ static void send_results(struct exchange *x, struct result_sink *results)
         persql_fail(x, ERR_RESULT_TOO_LARGE, "the result is larger than an answer may be");
         return;
     }
-    /* A streamed answer that lost bytes must not look whole: cut the connection. */
-    x->response.close |= results->sink.out.failed;
+    /* The body takes `failed` over: a streamed answer that lost bytes ends without a last chunk.
+     * Nothing else of the response may change here: the loop may be sending its head just now. */
     buf_take(&x->response.body, &results->sink.out);
     x->response.body.limit_bytes = 0;
     exchange_finish(x);
