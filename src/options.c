@@ -39,8 +39,10 @@ const struct option_row option_rows[] = {
     {"workers", OPTION_COUNT_OF, AT(engine.workers), "0", 0, 256, NULL, FIXED, "Threads",
         "engine threads; 0: one per core, at least 2"},
     {"slow-workers", OPTION_COUNT_OF, AT(engine.slow_workers), "0", 0, 256, NULL, FIXED, "Threads",
-        "low-priority threads for statements that outgrow --short-steps or --short-time; "
-        "0: twice the cores, at least 4"},
+        "low-priority threads for statements that outgrow --short-steps or --short-time, half of "
+        "them for one tenant at most; 0: twice the cores, at least 8"},
+    {"slow-cpus", OPTION_COUNT_OF, AT(engine.slow_cpus), "0", 0, 256, NULL, FIXED, "Threads",
+        "cores that those threads may keep busy, in turns; 0: all but one, at least 1"},
     {"sync-threads", OPTION_UNSIGNED, AT(engine.sync_threads), "16", 1, 64, NULL, FIXED, "Threads",
         "threads that wait for the disk"},
 
@@ -464,7 +466,9 @@ int options_settle(struct options *options, struct err *ret_err)
     if (engine->workers == 0)
         engine->workers = MAX(count, 2);
     if (engine->slow_workers == 0)
-        engine->slow_workers = MAX(count * 2, 4);
+        engine->slow_workers = MAX(count * 2, 8);
+    if (engine->slow_cpus == 0)
+        engine->slow_cpus = MAX(count - 1, 1);
     engine->data_dir = options->data_dir;
     if (options->listen.count == 0)
         return err_set(ret_err, ERR_BAD_REQUEST, "%s: listen needs at least one address",

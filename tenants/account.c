@@ -20,7 +20,6 @@ struct account {
     _Atomic uint64_t held;
     _Atomic uint64_t limit_bytes;
     _Atomic uint64_t peak_bytes;
-    _Atomic bool refused;
     struct list link; /* in `accounts`, under accounts_lock */
 };
 
@@ -34,6 +33,7 @@ static struct account everyone = {.held = OWNER, .limit_bytes = UINT64_MAX >> 1}
 static struct list accounts = {&accounts, &accounts};
 static struct mutex accounts_lock = {.native = PTHREAD_MUTEX_INITIALIZER};
 static __thread struct account *current;
+static __thread bool refused; /* since account_was_refused() of this thread */
 
 /* The clock is looked at with every CLOCK_ALLOCATIONS-th allocation. */
 #define CLOCK_ALLOCATIONS 64
@@ -76,7 +76,7 @@ static bool charge(struct account *account, uint64_t bytes)
     uint64_t used = (before & ~OWNER) + bytes;
 
     if (unlikely(used > atomic_load_explicit(&account->limit_bytes, memory_order_relaxed))) {
-        atomic_store_explicit(&account->refused, true, memory_order_relaxed);
+        refused = true;
         refund(account, bytes);
         return false;
     }
@@ -270,10 +270,17 @@ void account_set_limit(struct account *account, uint64_t limit_bytes)
     atomic_store_explicit(&account->limit_bytes, limit_bytes, memory_order_relaxed);
 }
 
-bool account_was_refused(struct account *account)
+uint64_t account_limit(const struct account *account)
 {
-    return atomic_load_explicit(&account->refused, memory_order_relaxed) &&
-           atomic_exchange_explicit(&account->refused, false, memory_order_relaxed);
+    return atomic_load_explicit(&account->limit_bytes, memory_order_relaxed);
+}
+
+bool account_was_refused(void)
+{
+    bool was = refused;
+
+    refused = false;
+    return was;
 }
 
 uint64_t account_total(void)

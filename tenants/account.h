@@ -35,9 +35,10 @@ uint64_t account_used(const struct account *account);
 uint64_t account_peak(const struct account *account);
 void account_reset_peak(struct account *account);
 void account_set_limit(struct account *account, uint64_t limit_bytes);
-/* True when an allocation was refused since the last call: tells a budget from a machine without
- * memory. Clears the mark. */
-bool account_was_refused(struct account *account);
+uint64_t account_limit(const struct account *account);
+/* True when an allocation of this thread was refused since its last call: tells a budget from a
+ * machine without memory. Clears the mark. */
+bool account_was_refused(void);
 /* Compiling hostile SQL takes time between SQLite's looks at its progress handler, but it allocates
  * all the while: after `until_ns` (clock_now_ns(); 0: no limit) this thread's allocations are
  * refused. For sqlite3_prepare only. Returns whether the limit before was reached. */

@@ -35,6 +35,7 @@
 #include "tenants/engine.h"
 #include "tenants/gate.h"
 #include "tenants/scheduler.h"
+#include "tenants/turns.h"
 #include "tenants/vfs.h"
 
 #define ACTOR_READ_LANES_MAX 16
@@ -45,6 +46,7 @@
 #define ACTOR_LANE_IDLE_MS 5000       /* a read lane unused so long is closed */
 #define ACTOR_SLOW_READ_NS NS_PER_S   /* a long read lets short ones pass for so long */
 #define ACTOR_CHECKPOINT_MS 20        /* at most one soft checkpoint in so long */
+#define OPEN_LONG_COMPILES 8
 #define WAL_FRAME_BYTES 4120          /* a page of 4 KiB and its frame header */
 
 enum actor_state { ACTOR_CLOSED, ACTOR_OPENING, ACTOR_OPEN, ACTOR_CLOSING };
@@ -91,6 +93,7 @@ struct lane {
     uint64_t deadline_ns;
     enum stop_reason stop;
     atomic_bool evict;
+    _Atomic uint64_t since_ns; /* when the running request began; 0: none */
 
     bool retire;                    /* actor->lock: an idle read lane that is to go */
     struct request *paused_request; /* actor->lock: set while PAUSED */
@@ -100,10 +103,13 @@ struct lane {
     struct statement *cursor_statement;
     unsigned cursor_index;
     uint64_t cursor_rows;
+    uint64_t cursor_since_ns;       /* when it was paused */
     struct sqlite3_stmt *verbs[10]; /* enum verb of tenants/execute.h, prepared at first use */
     bool in_transaction;            /* of a stream, or of a batch of reads */
     bool schema_changed;            /* since the last commit */
     uint64_t schema_seen;           /* actor->lock, or whoever runs it: see schema_generation */
+    unsigned settings_seen;         /* which settings_generation its connection has */
+    uint64_t max_bytes;             /* the database's, as its connection has it */
 
     struct stream *stream; /* LANE_STREAM */
 };
@@ -113,9 +119,10 @@ struct open_database {
     struct vfs_head *head;
     struct account *account;
     struct gate gate;
+    /* Effective: no field is 0 for a default. actor->lock, as settings_generation. */
     struct database_settings settings;
+    unsigned settings_generation;
     struct usage *usage; /* owned reference, NULL for the catalogue: told the sizes */
-    uint64_t max_bytes;
     struct lane write;
     struct lane *readers[ACTOR_READ_LANES_MAX]; /* actor->lock */
     unsigned reader_count;
@@ -129,6 +136,9 @@ struct open_database {
     /* Grows after each commit that changed the schema. A lane that has run a statement since knows
      * it; another would read it anew, which no loop may. */
     _Atomic uint64_t schema_generation;
+    /* Texts whose compiling outgrew a short turn; see compiles_long(). 0: none. */
+    _Atomic uint64_t long_compiles[OPEN_LONG_COMPILES];
+    atomic_bool has_long_compiles;
     uint64_t contention_since_ms;
     unsigned contention;
     unsigned busy_lanes; /* actor->lock: lanes that are not FREE */
@@ -154,8 +164,8 @@ struct actor {
     bool live_told;   /* the catalogue knows that it is live */
     bool close_wanted;
     _Atomic uint64_t last_used_ms;
-    struct actor_job *job;        /* the open or close under way, owned */
-    struct close_waiter *waiters; /* who asked to be told when it is closed; lock */
+    struct database_settings *changed; /* lock, owned: while OPENING or CLOSING; usually NULL */
+    struct close_waiter *waiters;      /* who asked to be told when it is closed; lock */
 };
 static_assert(sizeof(struct actor) <= 200, "a closed database must stay small");
 
@@ -203,8 +213,11 @@ void request_finish(struct actor *actor, struct request *request);
 void request_release(struct request *request);
 /* Fails a request that wrote nothing and saw nothing. */
 void request_refuse(struct request *request, enum err_code code, const char *message);
-/* The WAL is over its hard bound: reads that pin it are ended. Lock not held. */
+/* The WAL is over its hard bound: the oldest read or transaction that may pin it is ended, the next
+ * one with the next call. Lock not held. */
 void actor_evict(struct actor *actor);
+/* All of them. */
+void actor_evict_all(struct actor *actor);
 /* VFS event: the write lock was given back. `context` is the open database. */
 void actor_unlocked(void *context);
 /* Gate event: the sync that a group gathered behind has ended. */
@@ -224,6 +237,9 @@ void lane_run(struct task *task);
 bool lane_park(struct lane *lane, uint64_t unlocks_seen);
 /* A checkpoint when the WAL asks for it. True: all of the WAL is in the database now. */
 bool lane_checkpoint(struct lane *lane, bool wanted_now) ON(actor_owner);
+/* True: the WAL is over its hard bound, what pins it was told to end, and all that waited for this
+ * lane was refused. One transaction may still be larger: it is bounded by the database's size. */
+bool lane_wal_is_full(struct lane *lane) ON(actor_owner) MUST_CHECK;
 /* From another lane, whose commits made the WAL long: the write lane looks after it. */
 void lane_ask_checkpoint(struct lane *lane);
 
@@ -242,6 +258,7 @@ struct engine {
     struct engine_options options;
     struct scheduler fast;
     struct scheduler slow;
+    struct turns turns; /* of who runs tasks of `slow` */
     struct sync_pool sync;
     struct mutex registry_lock;
     struct actor **shards; /* hash table of actors */

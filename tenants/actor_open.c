@@ -74,18 +74,69 @@ static int locate(const struct engine *engine, const struct database *database,
     return 0;
 }
 
+/* What is the engine's default where the database has none of its own. */
+static struct database_settings effective(
+    const struct engine *engine, const struct database_settings *settings)
+{
+    struct database_settings result = *settings;
+
+    if (result.max_bytes == 0)
+        result.max_bytes = engine->options.max_database_bytes;
+    if (result.memory_bytes == 0)
+        result.memory_bytes = engine->options.memory_per_database;
+    return result;
+}
+
 static void set_settings(struct open_database *open, const struct database *database)
 {
-    const struct engine_options *options = &open->actor->engine->options;
-
-    open->settings = database->settings;
+    open->settings = effective(open->actor->engine, &database->settings);
     open->usage = database->usage == NULL ? NULL : usage_ref(database->usage);
     open->is_catalogue = is_catalogue(database);
-    open->max_bytes = database->settings.max_bytes != 0 ? database->settings.max_bytes
-                                                        : options->max_database_bytes;
-    open->account =
-        account_new(database->settings.memory_bytes != 0 ? database->settings.memory_bytes
-                                                         : options->memory_per_database);
+    open->account = account_new(open->settings.memory_bytes);
+}
+
+/* Lanes follow at their next turn. Lock held. */
+static void change_settings_locked(struct actor *actor, const struct database_settings *settings)
+{
+    struct open_database *open = actor->open;
+
+    open->settings = effective(actor->engine, settings);
+    open->settings_generation++;
+    account_set_limit(open->account, open->settings.memory_bytes);
+    atomic_store(&open->gate.relaxed, open->settings.durability == DURABILITY_RELAXED);
+}
+
+void engine_change_settings(struct engine *engine, struct database *database)
+{
+    struct actor *actor = engine_find_actor(engine, database);
+
+    mutex_lock(&actor->lock);
+    if (actor->state == ACTOR_OPEN) {
+        change_settings_locked(actor, &database->settings);
+    } else if (actor->state != ACTOR_CLOSED) { /* it may have the former ones in its hands */
+        if (actor->changed == NULL)
+            actor->changed = mem_alloc(sizeof(*actor->changed));
+        *actor->changed = database->settings;
+    }
+    mutex_unlock(&actor->lock);
+    actor_unref(actor);
+}
+
+/* Closed: the next opening brings its own. Lock held. */
+static void drop_changed_locked(struct actor *actor)
+{
+    mem_free(actor->changed);
+    actor->changed = NULL;
+}
+
+/* Settings that changed while it was being opened. Lock held. */
+static void take_changed_locked(struct actor *actor)
+{
+    if (actor->changed == NULL)
+        return;
+    change_settings_locked(actor, actor->changed);
+    mem_free(actor->changed);
+    actor->changed = NULL;
 }
 
 static struct open_database *open_new(struct actor *actor)
@@ -159,7 +210,7 @@ static int open_head(
     /* No event comes before the first connection. */
     gate_init(&open->gate, &engine->sync, open->head, request_release, actor_sync_failed, open);
     open->gate.on_settled = actor_settled;
-    open->gate.relaxed = open->settings.durability == DURABILITY_RELAXED;
+    atomic_store(&open->gate.relaxed, open->settings.durability == DURABILITY_RELAXED);
     return 0;
 }
 
@@ -216,6 +267,7 @@ static void open_succeeded(struct actor_job *job)
     mutex_unlock(&engine->registry_lock);
     mutex_lock(&actor->lock);
     actor->state = ACTOR_OPEN;
+    take_changed_locked(actor);
     actor_dispatch_mailbox_locked(actor);
     mutex_unlock(&actor->lock);
 }
@@ -255,6 +307,7 @@ static void open_failed(struct actor_job *job, const struct err *err)
     (void)actor_ref(actor);
     mutex_lock(&actor->lock);
     actor->state = ACTOR_CLOSED; /* and in the same step: who comes now opens it anew */
+    drop_changed_locked(actor);
     actor_take_mailbox_locked(actor, &waiting);
     waiters = take_waiters_locked(actor);
     mutex_unlock(&actor->lock);
@@ -367,6 +420,8 @@ static void closed(struct actor *actor)
     if (!list_empty(&actor->mailbox))
         next = LIST_FIRST(&actor->mailbox, struct request, link);
     actor->state = next == NULL ? ACTOR_CLOSED : ACTOR_OPENING;
+    if (next == NULL)
+        drop_changed_locked(actor);
     mutex_unlock(&actor->lock);
     tell_waiters(waiters);
     if (next != NULL) /* nobody takes it from the mailbox while OPENING */

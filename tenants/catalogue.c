@@ -279,12 +279,16 @@ DATABASE_RUN(patch, database_patch_input)
 DATABASE_RUN(delete, database_input)
 DATABASE_RUN(restore, database_input)
 
-static void close_changed(struct catalogue_call *call)
+static void apply_changed(struct catalogue_call *call)
 {
     const struct database_patch_input *input = call->input;
+    struct database *database;
 
-    if (input->setting_count > 0)
-        catalogue_close_database(call->catalogue, call->state);
+    if (input->setting_count == 0)
+        return;
+    database = catalogue_make_database(call->catalogue, call->state);
+    engine_change_settings(call->catalogue->engine, database);
+    database_unref(database);
 }
 
 static void close_deleted(struct catalogue_call *call)
@@ -323,7 +327,7 @@ void catalogue_database_patch(struct catalogue_call *call, const struct database
         .writes = true,
         .changes = true,
         .run = run_database_patch,
-        .after = close_changed};
+        .after = apply_changed};
 
     catalogue_submit(call, &action, input);
 }

@@ -131,6 +131,24 @@ static void drop_modules(struct sqlite3 *db)
     (void)sqlite3_drop_modules(db, keep);
 }
 
+static int limit_pages(struct connection *connection, uint64_t max_bytes, struct err *ret_err)
+{
+    char sql[64];
+
+    (void)snprintf(sql, sizeof(sql), "PRAGMA max_page_count=%llu",
+        (unsigned long long)MAX(max_bytes / connection->page_bytes, 1));
+    return connection_run(connection, sql, ret_err);
+}
+
+void connection_change(struct connection *connection, bool foreign_keys, uint64_t max_bytes)
+{
+    connection->foreign_keys = foreign_keys;
+    (void)sqlite3_db_config(
+        connection->db, SQLITE_DBCONFIG_ENABLE_FKEY, foreign_keys ? 1 : 0, NULL);
+    if (max_bytes > 0)
+        (void)!limit_pages(connection, max_bytes, NULL); /* the former limit stays */
+}
+
 static int set_up(
     struct connection *connection, const struct connection_options *options, struct err *ret_err)
 {
@@ -164,12 +182,10 @@ static int set_up(
         if (connection_run(connection, sql, ret_err) < 0)
             return -1;
     }
-    if (options->max_bytes > 0 && !options->read_only) {
-        (void)snprintf(sql, sizeof(sql), "PRAGMA max_page_count=%llu",
-            (unsigned long long)MAX(options->max_bytes / page_bytes, 1));
-        if (connection_run(connection, sql, ret_err) < 0)
-            return -1;
-    }
+    connection->page_bytes = page_bytes;
+    if (options->max_bytes > 0 && !options->read_only &&
+        limit_pages(connection, options->max_bytes, ret_err) < 0)
+        return -1;
     if (options->read_only && connection_run(connection, "PRAGMA query_only=ON", ret_err) < 0)
         return -1;
     if (!options->engine)

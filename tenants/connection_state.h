@@ -19,6 +19,7 @@ struct connection {
     struct statement_cache cache;
     struct list running; /* busy statements, newest first */
     bool foreign_keys;
+    unsigned page_bytes;
     bool engine;
     unsigned dirty; /* what connection_reset() has to put back */
 

@@ -1,6 +1,7 @@
 #include "tenants/engine.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +25,8 @@ void engine_options_defaults(struct engine_options *options)
         .data_dir = "data",
         .commit = COMMIT_PIPELINED,
         .workers = 2,
-        .slow_workers = 2,
+        .slow_workers = 4,
+        .slow_cpus = 1,
         .sync_threads = 16,
         .readers_per_database = 4,
         .streams_per_database = 128,
@@ -94,6 +96,8 @@ int engine_new(
     database_on_release(actor_unref);
     scheduler_init(&engine->fast);
     scheduler_init(&engine->slow);
+    scheduler_share(&engine->slow, MAX(1U, options->slow_workers / 2));
+    turns_init(&engine->turns, MAX(1U, options->slow_cpus));
     sync_pool_init(&engine->sync);
     mutex_init(&engine->registry_lock);
     list_init(&engine->open_list);
@@ -125,6 +129,7 @@ void engine_free(struct engine *engine)
     mem_free(engine->shards);
     mutex_fini(&engine->registry_lock);
     sync_pool_fini(&engine->sync);
+    turns_fini(&engine->turns);
     scheduler_fini(&engine->slow);
     scheduler_fini(&engine->fast);
     mem_free(engine);
@@ -304,31 +309,84 @@ void engine_cancel(struct engine *engine, struct request *request)
     mutex_unlock(&actor->lock);
 }
 
+static void evict_reader_locked(struct lane *lane)
+{
+    atomic_store(&lane->evict, true);
+    if (lane->state == LANE_PAUSED)
+        lane_push_locked(lane);
+}
+
+static void evict_stream_locked(struct stream *stream)
+{
+    stream->expire = true;
+    atomic_store(&stream->lane->evict, true);
+    if (stream->lane->state == LANE_FREE)
+        lane_push_locked(stream->lane);
+}
+
+/* The oldest reader and the oldest stream in a transaction that were not told yet; NULL: none. */
+static struct lane *oldest_reader_locked(const struct open_database *open, uint64_t *ret_since_ns)
+{
+    struct lane *oldest = NULL;
+
+    *ret_since_ns = UINT64_MAX;
+    for (unsigned i = 0; i < open->reader_count; i++) {
+        struct lane *lane = open->readers[i];
+        uint64_t since = atomic_load_explicit(&lane->since_ns, memory_order_relaxed);
+
+        if (since != 0 && since < *ret_since_ns && !atomic_load(&lane->evict)) {
+            *ret_since_ns = since;
+            oldest = lane;
+        }
+    }
+    return oldest;
+}
+
+static struct stream *oldest_stream_locked(const struct open_database *open, uint64_t *ret_since_ns)
+{
+    struct stream *oldest = NULL;
+
+    *ret_since_ns = UINT64_MAX;
+    LIST_FOREACH(item, &open->streams)
+    {
+        struct stream *stream = LIST_ENTRY(item, struct stream, open_link);
+        uint64_t since = stream->transaction_since_ms * NS_PER_MS;
+
+        if (since != 0 && since < *ret_since_ns && !stream->expire) {
+            *ret_since_ns = since;
+            oldest = stream;
+        }
+    }
+    return oldest;
+}
+
+static bool evict_oldest_locked(struct open_database *open)
+{
+    uint64_t reader_since;
+    uint64_t stream_since;
+    struct lane *reader = oldest_reader_locked(open, &reader_since);
+    struct stream *stream = oldest_stream_locked(open, &stream_since);
+
+    if (reader != NULL && reader_since <= stream_since)
+        evict_reader_locked(reader);
+    else if (stream != NULL)
+        evict_stream_locked(stream);
+    return reader != NULL || stream != NULL;
+}
+
 void actor_evict(struct actor *actor)
 {
     mutex_lock(&actor->lock);
-    if (actor->state != ACTOR_OPEN) {
-        mutex_unlock(&actor->lock);
-        return;
-    }
-    for (unsigned i = 0; i < actor->open->reader_count; i++) {
-        struct lane *lane = actor->open->readers[i];
+    if (actor->state == ACTOR_OPEN)
+        (void)evict_oldest_locked(actor->open);
+    mutex_unlock(&actor->lock);
+}
 
-        atomic_store(&lane->evict, true);
-        if (lane->state == LANE_PAUSED)
-            lane_push_locked(lane);
-    }
-    LIST_FOREACH(item, &actor->open->streams)
-    {
-        struct stream *stream = LIST_ENTRY(item, struct stream, open_link);
-
-        if (stream->transaction_since_ms == 0)
-            continue;
-        stream->expire = true;
-        atomic_store(&stream->lane->evict, true);
-        if (stream->lane->state == LANE_FREE)
-            lane_push_locked(stream->lane);
-    }
+void actor_evict_all(struct actor *actor)
+{
+    mutex_lock(&actor->lock);
+    while (actor->state == ACTOR_OPEN && evict_oldest_locked(actor->open))
+        ;
     mutex_unlock(&actor->lock);
 }
 
@@ -342,6 +400,25 @@ void engine_worker_run(struct engine *engine)
     worker_thread_leave();
 }
 
+/* This thread to the last `count` of the processors it may use: a long statement that moves to
+ * where short ones are running holds them up until the next tick of the kernel's clock. */
+static void keep_to_last_cpus(unsigned count)
+{
+    cpu_set_t set;
+    unsigned extra;
+
+    if (sched_getaffinity(0, sizeof(set), &set) < 0 || (unsigned)CPU_COUNT(&set) <= count)
+        return;
+    extra = (unsigned)CPU_COUNT(&set) - count;
+    for (size_t cpu = 0; cpu < CPU_SETSIZE && extra > 0; cpu++) {
+        if (CPU_ISSET(cpu, &set)) {
+            CPU_CLR(cpu, &set);
+            extra--;
+        }
+    }
+    (void)sched_setaffinity(0, sizeof(set), &set);
+}
+
 void engine_slow_run(struct engine *engine)
 {
     struct task *task;
@@ -349,8 +426,15 @@ void engine_slow_run(struct engine *engine)
     worker_thread_enter();
     /* Long statements get what short ones leave: on Linux this is about the calling thread only. */
     (void)setpriority(PRIO_PROCESS, 0, SLOW_NICE);
-    while ((task = scheduler_pop(&engine->slow)) != NULL)
-        task->run(task);
+    keep_to_last_cpus(engine->options.slow_cpus);
+    while ((task = scheduler_pop(&engine->slow)) != NULL) {
+        uint64_t tenant_id = task->tenant_id;
+
+        turns_take(&engine->turns);
+        task->run(task); /* gone after this */
+        turns_give(&engine->turns);
+        scheduler_ran(&engine->slow, tenant_id);
+    }
     worker_thread_leave();
 }
 

@@ -18,6 +18,7 @@ struct engine_options {
     enum commit_mode commit;
     unsigned workers;
     unsigned slow_workers;
+    unsigned slow_cpus; /* processors that slow workers may keep busy at once */
     unsigned sync_threads;
     unsigned readers_per_database; /* read lanes beside the write lane; at least 1: long reads
                                       and streamed answers run nowhere else */
@@ -104,7 +105,11 @@ void engine_resume(struct engine *engine, struct request *request);
 /* Sets request->cancelled and interrupts it where it runs. Any thread. */
 void engine_cancel(struct engine *engine, struct request *request);
 
-/* Closes a database's actor when it has nothing to do (after delete or a change of settings);
+/* The settings of an open database become those of `database`: its next statements see them. Any
+ * thread. */
+void engine_change_settings(struct engine *engine, struct database *database);
+
+/* Closes a database's actor when it has nothing to do (after delete);
  * `done` on a worker when it is closed and its files are settled. */
 void engine_close_database(
     struct engine *engine, struct database *database, void (*done)(void *), void *argument);

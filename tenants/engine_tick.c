@@ -223,7 +223,7 @@ static void cancel_all(struct engine *engine)
             atomic_store(&actor->open->write.evict, true);
         mutex_unlock(&actor->lock);
         if (open)
-            actor_evict(actor);
+            actor_evict_all(actor);
     }
     give_back(actors, count);
 }
@@ -244,10 +244,16 @@ static bool run_leftovers(struct engine *engine)
 {
     struct task *task = scheduler_try_pop(&engine->fast);
 
-    if (task == NULL)
-        task = scheduler_try_pop(&engine->slow);
     if (task != NULL) {
         task->run(task);
+        return true;
+    }
+    task = scheduler_try_pop(&engine->slow);
+    if (task != NULL) {
+        uint64_t tenant_id = task->tenant_id;
+
+        task->run(task); /* gone after this */
+        scheduler_ran(&engine->slow, tenant_id);
         return true;
     }
     return sync_pool_run_one(&engine->sync, false);

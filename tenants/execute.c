@@ -5,9 +5,12 @@
 #include "tenants/account.h"
 #include "tenants/base/check.h"
 #include "tenants/base/clock.h"
+#include "tenants/base/hash.h"
 #include "tenants/base/metrics.h"
 
 #define COLUMNS_MAX 2000
+/* Compiling for longer than this is for a slow worker: it cannot be interrupted at every step. */
+#define SHORT_PREPARE_NS (1 * NS_PER_MS)
 
 static _Thread_local struct value row_values[COLUMNS_MAX];
 static _Thread_local struct column row_columns[COLUMNS_MAX];
@@ -226,6 +229,35 @@ static enum run_result check_class(const struct lane *lane, const struct request
     return RUN_OK;
 }
 
+static _Atomic uint64_t *long_compile_slot(
+    struct open_database *open, struct str sql, uint64_t *ret_mark)
+{
+    *ret_mark = (hash_bytes(sql.ptr, sql.len) + atomic_load(&open->schema_generation)) | 1;
+    return &open->long_compiles[(*ret_mark >> 32) % OPEN_LONG_COMPILES];
+}
+
+/* Such a text is tried on a fast worker once, not each time: nothing interrupts compiling but its
+ * own allocations. A changed schema may make it short again. */
+static bool compiles_long(struct open_database *open, struct str sql)
+{
+    uint64_t mark;
+    _Atomic uint64_t *slot;
+
+    if (likely(!atomic_load_explicit(&open->has_long_compiles, memory_order_relaxed)))
+        return false;
+    slot = long_compile_slot(open, sql, &mark);
+    return atomic_load_explicit(slot, memory_order_relaxed) == mark;
+}
+
+static void note_long_compile(struct open_database *open, struct str sql)
+{
+    uint64_t mark;
+    _Atomic uint64_t *slot = long_compile_slot(open, sql, &mark);
+
+    atomic_store_explicit(slot, mark, memory_order_relaxed);
+    atomic_store_explicit(&open->has_long_compiles, true, memory_order_relaxed);
+}
+
 /* Finds the statement, checks it, binds it. *ret_statement is given back with connection_release.
  */
 static enum run_result prepare(struct lane *lane, struct request *request, unsigned index,
@@ -238,13 +270,20 @@ static enum run_result prepare(struct lane *lane, struct request *request, unsig
     bool out_of_time;
     int rc;
 
-    (void)account_limit_time(lane->short_until_ns != 0 ? lane->short_until_ns : lane->deadline_ns);
+    if ((flags & RUN_SHORT) != 0 && lane->kind != LANE_STREAM &&
+        compiles_long(lane->actor->open, input->sql))
+        return RUN_OUTGREW;
+    (void)account_limit_time(lane->short_until_ns != 0
+                                 ? MIN(lane->short_until_ns, clock_now_ns() + SHORT_PREPARE_NS)
+                                 : lane->deadline_ns);
     rc = connection_prepare(
         lane->connection, input->sql, (flags & RUN_ON_LOOP) != 0, &statement, &tail, ret_err);
     out_of_time = account_limit_time(0);
     if (rc < 0) {
-        if (out_of_time && lane->stop == STOP_NONE)
+        if (out_of_time && lane->stop == STOP_NONE) {
             lane->stop = lane->short_until_ns != 0 ? STOP_OUTGREW : STOP_DEADLINE;
+            note_long_compile(lane->actor->open, input->sql);
+        }
         if ((flags & RUN_ON_LOOP) != 0 && ret_err->code == ERR_NONE)
             return RUN_OUTGREW;
         if (lane->stop != STOP_NONE)

@@ -37,6 +37,8 @@ static int on_progress(void *context)
     if (lane->stop != STOP_NONE)
         return 1;
     now = clock_now_ns();
+    if (turns_share(&lane->actor->engine->turns, now))
+        now = clock_now_ns();
     if (now > lane->deadline_ns)
         lane->stop = STOP_DEADLINE;
     else if (lane->short_until_ns != 0 && now > lane->short_until_ns)
@@ -58,10 +60,12 @@ void execute_begin(struct lane *lane, struct request *request, unsigned flags)
     uint64_t now = clock_now_ns();
 
     connection_set_context(lane->connection, &context);
+    (void)account_was_refused(); /* of whoever ran here before */
     lane->running = request;
     lane->steps = 0;
     lane->stop = STOP_NONE;
     atomic_store_explicit(&lane->evict, false, memory_order_relaxed);
+    atomic_store_explicit(&lane->since_ns, now, memory_order_relaxed);
     lane->steps_limit = options->statement_steps;
     lane->deadline_ns = request->deadline_ns != 0 ? request->deadline_ns
                                                   : now + options->statement_time_ms * NS_PER_MS;
@@ -81,6 +85,7 @@ void execute_end(struct lane *lane)
     static const struct connection_context nobody = {.stateless = true};
 
     lane->running = NULL;
+    atomic_store_explicit(&lane->since_ns, 0, memory_order_relaxed);
     if (lane->value_limited)
         (void)sqlite3_limit(connection_db(lane->connection), SQLITE_LIMIT_LENGTH,
             (int)lane->actor->engine->options.max_value_bytes);
@@ -170,7 +175,7 @@ enum run_result execute_error(struct lane *lane, int rc, struct err *ret_err)
         (void)err_set(ret_err, ERR_QUOTA_EXCEEDED,
             "no space: the database may have %llu bytes, a statement's temporary files %llu, and "
             "the server's disk has its end too",
-            (unsigned long long)lane->actor->open->max_bytes,
+            (unsigned long long)lane->max_bytes,
             (unsigned long long)lane->actor->engine->options.temp_per_database);
         ret_err->native = rc;
         return RUN_FAILED;
@@ -179,11 +184,11 @@ enum run_result execute_error(struct lane *lane, int rc, struct err *ret_err)
             return RUN_OUTGREW;
         break;
     case SQLITE_NOMEM:
-        if (account_was_refused(lane->actor->open->account)) {
+        if (account_was_refused()) {
             metric_add_cell(METRIC_BUDGET_ENDED, 2, 1);
             (void)err_set(ret_err, ERR_BUDGET_MEMORY,
                 "the statement needs more memory than the %llu bytes a database may use",
-                (unsigned long long)lane->actor->engine->options.memory_per_database);
+                (unsigned long long)account_limit(lane->actor->open->account));
             return RUN_FAILED;
         }
         break;

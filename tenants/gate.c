@@ -154,12 +154,17 @@ void gate_request_sync(struct gate *gate)
         sync_pool_push(gate->pool, gate);
 }
 
+static bool gate_is_relaxed(struct gate *gate)
+{
+    return atomic_load_explicit(&gate->relaxed, memory_order_relaxed);
+}
+
 bool gate_should_gather(struct gate *gate)
 {
     bool held;
 
     mutex_lock(&gate->lock);
-    held = gate->held && !gate->failed && !gate->relaxed;
+    held = gate->held && !gate->failed && !gate_is_relaxed(gate);
     if (held)
         gate->notify = true;
     mutex_unlock(&gate->lock);
@@ -184,7 +189,7 @@ void gate_release(struct gate *gate, struct request *request)
 {
     uint64_t committed = atomic_load(&gate->committed);
 
-    if (likely(atomic_load(&gate->durable) >= committed) || gate->relaxed) {
+    if (likely(atomic_load(&gate->durable) >= committed) || gate_is_relaxed(gate)) {
         gate->release(request);
         return;
     }
@@ -211,7 +216,7 @@ int gate_settle(struct gate *gate, struct err *ret_err)
 {
     uint64_t token = atomic_load(&gate->committed);
 
-    if (atomic_load(&gate->durable) >= token || gate->relaxed)
+    if (atomic_load(&gate->durable) >= token || gate_is_relaxed(gate))
         return 0;
     if (vfs_head_sync_wal(gate->head, ret_err) < 0) {
         gate_fail(gate);

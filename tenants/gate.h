@@ -43,7 +43,7 @@ struct gate {
     bool held;   /* a sync is to come or under way: what gathers meanwhile shares the next one */
     bool notify; /* somebody waits for that sync's end */
     void (*on_settled)(void *context); /* tells them; the gate keeps the database open meanwhile */
-    bool relaxed;                      /* durability=relaxed: nobody waits, syncs go on */
+    atomic_bool relaxed;               /* durability=relaxed: nobody waits, syncs go on */
     bool failed;
 };
 

@@ -26,16 +26,43 @@ static int on_wal(void *context, sqlite3 *db, const char *name, int pages)
     return SQLITE_OK;
 }
 
+/* What the lane's connection is to have from now on. */
+static struct database_settings current_settings(struct lane *lane)
+{
+    struct open_database *open = lane->actor->open;
+    struct database_settings settings;
+
+    mutex_lock(&lane->actor->lock);
+    settings = open->settings;
+    lane->settings_seen = open->settings_generation;
+    lane->max_bytes = settings.max_bytes;
+    mutex_unlock(&lane->actor->lock);
+    return settings;
+}
+
+/* The settings were changed: a transaction keeps those it began with. */
+static void follow_settings(struct lane *lane) ON(actor_owner)
+{
+    struct database_settings settings;
+
+    if (lane->cursor_statement != NULL || !sqlite3_get_autocommit(connection_db(lane->connection)))
+        return;
+    settings = current_settings(lane);
+    connection_change(
+        lane->connection, settings.foreign_keys, lane->kind == LANE_READ ? 0 : settings.max_bytes);
+}
+
 int lane_connect(struct lane *lane, struct err *ret_err)
 {
     const struct engine_options *engine = &lane->actor->engine->options;
     struct open_database *open = lane->actor->open;
+    struct database_settings settings = current_settings(lane);
     struct connection_options options = {
         .name = vfs_head_name(open->head),
-        .foreign_keys = open->settings.foreign_keys,
+        .foreign_keys = settings.foreign_keys,
         .read_only = lane->kind == LANE_READ,
         .engine = open->is_catalogue,
-        .max_bytes = open->max_bytes,
+        .max_bytes = settings.max_bytes,
         .max_sql_bytes = engine->max_sql_bytes,
         .max_value_bytes = engine->max_value_bytes,
         .max_parameters = engine->max_parameters,
@@ -171,6 +198,7 @@ static bool pause_lane(struct lane *lane)
     if (paused) {
         lane->state = LANE_PAUSED;
         lane->paused_request = lane->cursor_request;
+        lane->cursor_since_ns = clock_now_ns();
     }
     mutex_unlock(&actor->lock);
     return paused;
@@ -261,6 +289,8 @@ static bool read_continue(struct lane *lane) ON(actor_owner)
     unsigned flags = RUN_READ_PATH | RUN_MAY_STREAM;
     enum run_result result;
 
+    /* Its time is that of the statement, not that of its reader. */
+    lane->deadline_ns += clock_since(clock_now_ns(), lane->cursor_since_ns);
     do {
         if (must_end(lane, request)) {
             execute_abandon(lane);
@@ -333,8 +363,7 @@ static void refuse_late(struct lane *lane)
     }
 }
 
-/* Over the hard bound of the WAL: what pins it is ended, and writes wait outside until it is. */
-static bool wal_is_full(struct lane *lane) ON(actor_owner)
+bool lane_wal_is_full(struct lane *lane)
 {
     struct open_database *open = lane->actor->open;
     uint64_t pages = atomic_load_explicit(&open->wal_pages, memory_order_relaxed);
@@ -376,7 +405,7 @@ static bool write_turn(struct lane *lane) ON(actor_owner)
 
     refuse_late(lane);
     if (lane->slow) {
-        struct request *request = wal_is_full(lane) ? NULL : actor_take_inbox(lane, true);
+        struct request *request = lane_wal_is_full(lane) ? NULL : actor_take_inbox(lane, true);
 
         if (request != NULL && !group_run_slow(lane, request))
             return false;
@@ -385,7 +414,7 @@ static bool write_turn(struct lane *lane) ON(actor_owner)
         (void)lane_checkpoint(lane, false);
         return true;
     }
-    if (!gathers(lane) && !wal_is_full(lane)) {
+    if (!gathers(lane) && !lane_wal_is_full(lane)) {
         actor_take_group(lane, lane->actor->engine->options.group_requests, &group);
         if (!list_empty(&group) && !group_run(lane, &group))
             return false;
@@ -442,6 +471,7 @@ void lane_run(struct task *task)
     bool resumes;
     bool retires;
     bool failed;
+    bool changed;
 
     mutex_lock(&actor->lock);
     lane->state = LANE_RUNNING;
@@ -449,12 +479,15 @@ void lane_run(struct task *task)
     lane->paused_request = NULL;
     retires = lane->retire;
     failed = actor->open->failed;
+    changed = lane->settings_seen != actor->open->settings_generation;
     mutex_unlock(&actor->lock);
     if (unlikely(failed))
         actor_withdraw(actor);
     actor_owner_enter();
     before = account_enter(actor->open->account);
     (void)vfs_enter(actor->open->head); /* temporary files are this database's */
+    if (unlikely(changed) && lane->connection != NULL)
+        follow_settings(lane);
     if (retires)
         ours = !retire(lane);
     else if (lane->connection == NULL && lane_connect(lane, &err) < 0)

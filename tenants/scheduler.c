@@ -28,23 +28,46 @@ void task_init(struct task *task, uint64_t tenant_id, void (*run)(struct task *t
     task->tenant_id = tenant_id;
 }
 
-static struct scheduler_bucket *bucket_of(struct scheduler *scheduler, const struct task *task)
+static struct scheduler_bucket *bucket_of(struct scheduler *scheduler, uint64_t tenant_id)
 {
-    uint64_t mixed = task->tenant_id * 0x9e3779b97f4a7c15ULL;
+    uint64_t mixed = tenant_id * 0x9e3779b97f4a7c15ULL;
 
     return &scheduler->buckets[(mixed >> 32) % SCHEDULER_BUCKETS];
 }
 
+void scheduler_share(struct scheduler *scheduler, unsigned most)
+{
+    scheduler->most_running = most;
+}
+
+/* Gets the bucket its turns while it has tasks that may run. Lock held. */
+static void activate(struct scheduler *scheduler, struct scheduler_bucket *bucket)
+{
+    bool full = scheduler->most_running != 0 && bucket->running >= scheduler->most_running;
+
+    if (!list_empty(&bucket->tasks) && !full && !list_linked(&bucket->active_link))
+        list_append(&scheduler->active, &bucket->active_link);
+}
+
+void scheduler_ran(struct scheduler *scheduler, uint64_t tenant_id)
+{
+    struct scheduler_bucket *bucket = bucket_of(scheduler, tenant_id);
+
+    mutex_lock(&scheduler->lock);
+    bucket->running--;
+    activate(scheduler, bucket); /* the caller pops next: nobody has to be woken */
+    mutex_unlock(&scheduler->lock);
+}
+
 void scheduler_push(struct scheduler *scheduler, struct task *task)
 {
-    struct scheduler_bucket *bucket = bucket_of(scheduler, task);
+    struct scheduler_bucket *bucket = bucket_of(scheduler, task->tenant_id);
     bool wake;
 
     mutex_lock(&scheduler->lock);
     CHECK(!list_linked(&task->link));
     list_append(&bucket->tasks, &task->link);
-    if (!list_linked(&bucket->active_link))
-        list_append(&scheduler->active, &bucket->active_link);
+    activate(scheduler, bucket);
     scheduler->queued++;
     wake = scheduler->sleeping > 0;
     mutex_unlock(&scheduler->lock);
@@ -64,8 +87,9 @@ static struct task *take(struct scheduler *scheduler)
     task = LIST_FIRST(&bucket->tasks, struct task, link);
     list_remove(&task->link);
     list_remove(&bucket->active_link);
-    if (!list_empty(&bucket->tasks))
-        list_append(&scheduler->active, &bucket->active_link);
+    if (scheduler->most_running != 0)
+        bucket->running++;
+    activate(scheduler, bucket);
     scheduler->queued--;
     return task;
 }

@@ -24,6 +24,7 @@ struct task {
 struct scheduler_bucket {
     struct list active_link;
     struct list tasks;
+    unsigned running; /* popped, and not reported with scheduler_ran(); of a shared scheduler */
 };
 
 struct scheduler {
@@ -33,10 +34,15 @@ struct scheduler {
     struct scheduler_bucket buckets[SCHEDULER_BUCKETS];
     unsigned sleeping;
     unsigned queued;
+    unsigned most_running; /* of one bucket; 0: no bound */
     bool stopping;
 };
 
 void scheduler_init(struct scheduler *scheduler);
+/* One tenant may have no more than `most` tasks running, so that it cannot take every thread with
+ * long ones. Each popped task is reported with scheduler_ran() then. Before the first push. */
+void scheduler_share(struct scheduler *scheduler, unsigned most);
+void scheduler_ran(struct scheduler *scheduler, uint64_t tenant_id);
 void scheduler_fini(struct scheduler *scheduler);
 void task_init(struct task *task, uint64_t tenant_id, void (*run)(struct task *task));
 void scheduler_push(struct scheduler *scheduler, struct task *task);

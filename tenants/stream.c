@@ -271,6 +271,8 @@ bool stream_run_turn(struct lane *lane)
         roll_back(lane);
         stream->expired = true;
     }
+    if (!in_transaction(lane) && !stream->expired && lane_wal_is_full(lane))
+        return true;
     request = actor_take_inbox(lane, false);
     if (request != NULL && stream->expired) {
         stream->expired = false;

@@ -19,6 +19,7 @@ static struct {
     unsigned removed;   /* families removed */
     unsigned fail_next; /* so many requests are refused */
     unsigned run_twice; /* so many procedures are run, undone, and run again */
+    unsigned changed; /* engine_change_settings() */
     bool hold_closes;   /* engine_close_database() answers at fake_release_closes() */
     bool hold_requests; /* requests run at fake_run_held() */
     unsigned held_requests;
@@ -124,6 +125,13 @@ void engine_on_live(struct engine *engine, database_live_fn live, void *catalogu
     (void)engine;
     (void)live;
     (void)catalogue;
+}
+
+void engine_change_settings(struct engine *engine, struct database *database)
+{
+    (void)engine;
+    (void)database;
+    fake.changed++;
 }
 
 void engine_close_database(

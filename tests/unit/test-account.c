@@ -22,13 +22,13 @@ static void test_charging(void)
     is_int(account_total() - total, 1016, "and counts in the total");
     b = sqlite3_malloc(200000);
     ok(b == NULL, "over the limit there is none");
-    ok(account_was_refused(account), "and the mark is set");
-    ok(!account_was_refused(account), "reading the mark clears it");
+    ok(account_was_refused(), "and the mark is set");
+    ok(!account_was_refused(), "reading the mark clears it");
     is_int(account_used(account), 1016, "a refusal charges nothing");
     a = sqlite3_realloc(a, 5000);
     is_int(account_used(account), 5016, "growing charges the difference");
     is_int(sqlite3_msize(a), 5000, "the size is known");
-    ok(sqlite3_realloc(a, 100000) == NULL && account_was_refused(account),
+    ok(sqlite3_realloc(a, 100000) == NULL && account_was_refused(),
         "growing over the limit is refused");
     a = sqlite3_realloc(a, 8);
     is_int(account_used(account), 24, "shrinking refunds");
@@ -123,7 +123,7 @@ static void test_budget(void)
     ok(account_used(account) > 0, "its memory is charged");
     is_int(step(db, "SELECT length(randomblob(100000000))"), SQLITE_NOMEM,
         "a value over the limit ends in NOMEM");
-    ok(account_was_refused(account), "and is known to be a refusal");
+    ok(account_was_refused(), "and is known to be a refusal");
     is_int(step(db, "SELECT 1"), SQLITE_OK, "the connection goes on");
     /* Each view doubles the compound below it: small text, huge tree. */
     (void)step(db, "CREATE VIEW v0(a,b,c,d) AS SELECT 1,2,3,4 UNION ALL SELECT 5,6,7,8");

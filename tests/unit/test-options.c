@@ -79,6 +79,7 @@ static void test_defaults(void)
     engine.data_dir = options.engine.data_dir; /* settled later, as are the threads */
     engine.workers = options.engine.workers;
     engine.slow_workers = options.engine.slow_workers;
+    engine.slow_cpus = options.engine.slow_cpus;
     ok(memcmp(&engine, &options.engine, sizeof(engine)) == 0,
         "the table's defaults are the engine's own");
     options_fini(&options);
