@@ -35,13 +35,14 @@ static struct mutex accounts_lock = {.native = PTHREAD_MUTEX_INITIALIZER};
 static __thread struct account *current;
 static __thread bool refused; /* since account_was_refused() of this thread */
 
-/* The clock is looked at with every CLOCK_ALLOCATIONS-th allocation. */
-#define CLOCK_ALLOCATIONS 64
+/* The watch is looked at with every WATCH_ALLOCATIONS-th allocation. */
+#define WATCH_ALLOCATIONS 64
 static __thread struct {
-    uint64_t until_ns; /* 0: no limit */
+    struct account_watch watch;
+    uint64_t cpu_until_ns; /* 0: no look yet */
     unsigned allocations;
     bool over;
-} allowed;
+} watched;
 
 /* ------------------------------------------------------------------ charging */
 
@@ -85,23 +86,41 @@ static bool charge(struct account *account, uint64_t bytes)
     return true;
 }
 
-bool account_limit_time(uint64_t until_ns)
+bool account_watch(struct account_watch watch)
 {
-    bool over = allowed.over;
+    bool over = watched.over;
 
-    allowed.until_ns = until_ns;
-    allowed.allocations = 0;
-    allowed.over = false;
+    watched.watch = watch;
+    watched.cpu_until_ns = 0;
+    watched.allocations = 0;
+    watched.over = false;
     return over;
+}
+
+static bool over_cpu_limit(void)
+{
+    uint64_t now = clock_thread_cpu_ns();
+
+    if (watched.cpu_until_ns == 0)
+        watched.cpu_until_ns = now + watched.watch.cpu_ns;
+    return now > watched.cpu_until_ns;
+}
+
+static bool look(void)
+{
+    if (watched.watch.look != NULL)
+        watched.watch.look(watched.watch.argument);
+    return clock_now_ns() > watched.watch.until_ns ||
+           (watched.watch.cpu_ns != 0 && over_cpu_limit());
 }
 
 static bool in_time(void)
 {
-    if (likely(allowed.until_ns == 0))
+    if (likely(watched.watch.until_ns == 0))
         return true;
-    if (!allowed.over && ++allowed.allocations % CLOCK_ALLOCATIONS == 0)
-        allowed.over = clock_now_ns() > allowed.until_ns;
-    return !allowed.over;
+    if (!watched.over && ++watched.allocations % WATCH_ALLOCATIONS == 0)
+        watched.over = look();
+    return !watched.over;
 }
 
 /* ------------------------------------------------------------------ sqlite3_mem_methods */

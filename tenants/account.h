@@ -40,9 +40,16 @@ uint64_t account_limit(const struct account *account);
  * machine without memory. Clears the mark. */
 bool account_was_refused(void);
 /* Compiling hostile SQL takes time between SQLite's looks at its progress handler, but it allocates
- * all the while: after `until_ns` (clock_now_ns(); 0: no limit) this thread's allocations are
- * refused. For sqlite3_prepare only. Returns whether the limit before was reached. */
-bool account_limit_time(uint64_t until_ns);
+ * all the while: with every 64th allocation of this thread the watch is looked at, and over one of
+ * its limits allocations are refused. */
+struct account_watch {
+    uint64_t until_ns;            /* clock_now_ns(); 0: no watch */
+    uint64_t cpu_ns;              /* of this thread's CPU time since the first look; 0: no limit */
+    void (*look)(void *argument); /* called at each look, NULL: nothing; it may wait */
+    void *argument;
+};
+/* Returns whether a limit of the watch before was reached. For sqlite3_prepare only. */
+bool account_watch(struct account_watch watch);
 /* Sum over all accounts and what was allocated in none. Takes a lock; O(accounts): for timers and
  * metrics, not for each request. */
 uint64_t account_total(void);

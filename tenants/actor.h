@@ -47,7 +47,7 @@
 #define ACTOR_SLOW_READ_NS NS_PER_S   /* a long read lets short ones pass for so long */
 #define ACTOR_CHECKPOINT_MS 20        /* at most one soft checkpoint in so long */
 #define OPEN_LONG_COMPILES 8
-#define WAL_FRAME_BYTES 4120          /* a page of 4 KiB and its frame header */
+#define WAL_FRAME_BYTES 4120 /* a page of 4 KiB and its frame header */
 
 enum actor_state { ACTOR_CLOSED, ACTOR_OPENING, ACTOR_OPEN, ACTOR_CLOSING };
 enum lane_kind { LANE_WRITE, LANE_READ, LANE_STREAM };
@@ -95,6 +95,7 @@ struct lane {
     atomic_bool evict;
     _Atomic uint64_t since_ns; /* when the running request began; 0: none */
 
+    bool syncs;                     /* this turn ends with gate_sync_here() */
     bool retire;                    /* actor->lock: an idle read lane that is to go */
     struct request *paused_request; /* actor->lock: set while PAUSED */
 

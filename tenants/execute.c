@@ -9,7 +9,8 @@
 #include "tenants/base/metrics.h"
 
 #define COLUMNS_MAX 2000
-/* Compiling for longer than this is for a slow worker: it cannot be interrupted at every step. */
+/* Compiling that takes more CPU than this is for a slow worker: it cannot be interrupted at every
+ * step. */
 #define SHORT_PREPARE_NS (1 * NS_PER_MS)
 
 static _Thread_local struct value row_values[COLUMNS_MAX];
@@ -258,6 +259,13 @@ static void note_long_compile(struct open_database *open, struct str sql)
     atomic_store_explicit(&open->has_long_compiles, true, memory_order_relaxed);
 }
 
+static void give_turn_on(void *argument)
+{
+    struct lane *lane = argument;
+
+    (void)turns_share(&lane->actor->engine->turns, clock_now_ns());
+}
+
 /* Finds the statement, checks it, binds it. *ret_statement is given back with connection_release.
  */
 static enum run_result prepare(struct lane *lane, struct request *request, unsigned index,
@@ -267,18 +275,21 @@ static enum run_result prepare(struct lane *lane, struct request *request, unsig
     struct statement *statement = NULL;
     struct str tail;
     enum run_result result;
+    bool is_short = lane->short_until_ns != 0;
     bool out_of_time;
     int rc;
 
     if ((flags & RUN_SHORT) != 0 && lane->kind != LANE_STREAM &&
         compiles_long(lane->actor->open, input->sql))
         return RUN_OUTGREW;
-    (void)account_limit_time(lane->short_until_ns != 0
-                                 ? MIN(lane->short_until_ns, clock_now_ns() + SHORT_PREPARE_NS)
-                                 : lane->deadline_ns);
+    (void)account_watch(
+        (struct account_watch){.until_ns = is_short ? lane->short_until_ns : lane->deadline_ns,
+            .cpu_ns = is_short ? SHORT_PREPARE_NS : 0,
+            .look = is_short ? NULL : give_turn_on,
+            .argument = lane});
     rc = connection_prepare(
         lane->connection, input->sql, (flags & RUN_ON_LOOP) != 0, &statement, &tail, ret_err);
-    out_of_time = account_limit_time(0);
+    out_of_time = account_watch((struct account_watch){.until_ns = 0});
     if (rc < 0) {
         if (out_of_time && lane->stop == STOP_NONE) {
             lane->stop = lane->short_until_ns != 0 ? STOP_OUTGREW : STOP_DEADLINE;

@@ -159,6 +159,24 @@ static bool gate_is_relaxed(struct gate *gate)
     return atomic_load_explicit(&gate->relaxed, memory_order_relaxed);
 }
 
+bool gate_claim_sync(struct gate *gate)
+{
+    bool claimed = false;
+
+    if (atomic_load(&gate->durable) >= atomic_load(&gate->committed))
+        return false;
+    mutex_lock(&gate->lock);
+    if (!gate->syncing && !gate->queued && !gate->failed) {
+        gate->syncing = true;
+        gate->held = true;
+        claimed = true;
+    }
+    mutex_unlock(&gate->lock);
+    if (!claimed)
+        gate_request_sync(gate);
+    return claimed;
+}
+
 bool gate_should_gather(struct gate *gate)
 {
     bool held;
@@ -236,8 +254,8 @@ bool gate_is_quiet(struct gate *gate)
     return quiet;
 }
 
-/* One sync for all that this gate has committed so far; then what was waiting goes out. */
-static void gate_sync(struct gate *gate)
+/* One sync for all that was committed so far; then what was waiting goes out. `syncing` is set. */
+void gate_sync_here(struct gate *gate)
 {
     struct err err = ERR_INIT;
     uint64_t token = atomic_load(&gate->committed);
@@ -286,6 +304,6 @@ bool sync_pool_run_one(struct sync_pool *pool, bool wait)
     gate->queued = false;
     gate->syncing = true;
     mutex_unlock(&gate->lock);
-    gate_sync(gate);
+    gate_sync_here(gate);
     return true;
 }

@@ -62,6 +62,11 @@ uint64_t gate_on_sync_begin(void *gate);
 void gate_on_synced(void *gate, uint64_t token);
 /* A commit has returned: its sync may start. Thread: the lane's. */
 void gate_request_sync(struct gate *gate);
+/* The same for a worker with nothing else to do. True: nobody else syncs this gate, and the caller
+ * is to do so with gate_sync_here() when it has left its lane; until then the database stays open.
+ * False: there is nothing to sync, or somebody does. */
+bool gate_claim_sync(struct gate *gate) MUST_CHECK;
+void gate_sync_here(struct gate *gate);
 /* True: a sync is under way, and on_settled() will be called at its end. The next group had better
  * gather until then: it could not be synced earlier anyway, and one commit of many rows costs less
  * than many of few. False: go on. Thread: the lane's. */

@@ -419,9 +419,13 @@ static bool write_turn(struct lane *lane) ON(actor_owner)
         if (!list_empty(&group) && !group_run(lane, &group))
             return false;
         lane->parked_since_ns = 0;
-        gate_request_sync(&open->gate);
+        /* A worker that nobody waits for syncs by itself: two changes of threads fewer. */
+        if (scheduler_is_idle(&lane->actor->engine->fast))
+            lane->syncs = gate_claim_sync(&open->gate);
+        else
+            gate_request_sync(&open->gate);
     }
-    if (!reads_turn(lane))
+    if (!lane->syncs && !reads_turn(lane))
         return false;
     (void)lane_checkpoint(lane, false);
     return true;
@@ -472,6 +476,7 @@ void lane_run(struct task *task)
     bool retires;
     bool failed;
     bool changed;
+    struct gate *syncs;
 
     mutex_lock(&actor->lock);
     lane->state = LANE_RUNNING;
@@ -503,6 +508,13 @@ void lane_run(struct task *task)
     (void)vfs_enter(NULL);
     (void)account_enter(before);
     actor_owner_leave();
-    if (ours)
-        lane_finish_turn(lane);
+    if (!ours)
+        return;
+    syncs = lane->syncs ? &actor->open->gate : NULL;
+    lane->syncs = false;
+    lane_finish_turn(lane);
+    if (syncs != NULL) {
+        scheduler_pops_soon(&actor->engine->fast);
+        gate_sync_here(syncs);
+    }
 }

@@ -2,6 +2,8 @@
 
 #include "tenants/base/check.h"
 
+static _Thread_local struct scheduler *pops_soon;
+
 void scheduler_init(struct scheduler *scheduler)
 {
     *scheduler = (struct scheduler){.stopping = false};
@@ -69,7 +71,9 @@ void scheduler_push(struct scheduler *scheduler, struct task *task)
     list_append(&bucket->tasks, &task->link);
     activate(scheduler, bucket);
     scheduler->queued++;
-    wake = scheduler->sleeping > 0;
+    wake = scheduler->sleeping > 0 && pops_soon != scheduler;
+    if (pops_soon == scheduler)
+        pops_soon = NULL;
     mutex_unlock(&scheduler->lock);
     if (wake)
         cond_signal(&scheduler->wake);
@@ -94,10 +98,26 @@ static struct task *take(struct scheduler *scheduler)
     return task;
 }
 
+bool scheduler_is_idle(struct scheduler *scheduler)
+{
+    bool idle;
+
+    mutex_lock(&scheduler->lock);
+    idle = scheduler->queued == 0 && scheduler->sleeping > 0;
+    mutex_unlock(&scheduler->lock);
+    return idle;
+}
+
+void scheduler_pops_soon(struct scheduler *scheduler)
+{
+    pops_soon = scheduler;
+}
+
 struct task *scheduler_pop(struct scheduler *scheduler)
 {
     struct task *task;
 
+    pops_soon = NULL;
     mutex_lock(&scheduler->lock);
     while ((task = take(scheduler)) == NULL && !scheduler->stopping) {
         scheduler->sleeping++;

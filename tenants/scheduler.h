@@ -46,6 +46,10 @@ void scheduler_ran(struct scheduler *scheduler, uint64_t tenant_id);
 void scheduler_fini(struct scheduler *scheduler);
 void task_init(struct task *task, uint64_t tenant_id, void (*run)(struct task *task));
 void scheduler_push(struct scheduler *scheduler, struct task *task);
+/* True: no task waits, and a thread does. */
+bool scheduler_is_idle(struct scheduler *scheduler);
+/* The calling thread is about to pop from it: the next task it pushes there wakes nobody else. */
+void scheduler_pops_soon(struct scheduler *scheduler);
 /* Waits for a task; NULL when stopping and nothing is queued. */
 struct task *scheduler_pop(struct scheduler *scheduler);
 /* The same without waiting: NULL when nothing is queued. For tests and for single-threaded use. */

@@ -21,6 +21,8 @@ static inline uint64_t clock_since(uint64_t now, uint64_t then)
 {
     return now > then ? now - then : 0;
 }
+/* CPU time of the calling thread. A system call: not for each request. */
+uint64_t clock_thread_cpu_ns(void);
 /* Milliseconds since 1970, UTC. Any thread. */
 int64_t clock_wall_ms(void);
 
