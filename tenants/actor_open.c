@@ -9,6 +9,7 @@
 #include "tenants/base/mem.h"
 #include "tenants/base/metrics.h"
 #include "tenants/family.h"
+#include "tenants/stream.h"
 #include "tenants/usage.h"
 
 struct actor_job {
@@ -95,7 +96,14 @@ static void set_settings(struct open_database *open, const struct database *data
     open->account = account_new(open->settings.memory_bytes);
 }
 
-/* Lanes follow at their next turn. Lock held. */
+/* The connection may hold more than it is to have now. Lock held. */
+static void wake_lane_locked(struct lane *lane)
+{
+    if (lane->state == LANE_FREE && lane->connection != NULL)
+        lane_push_locked(lane);
+}
+
+/* Lanes follow at their next turn, idle ones in one of their own. Lock held. */
 static void change_settings_locked(struct actor *actor, const struct database_settings *settings)
 {
     struct open_database *open = actor->open;
@@ -104,6 +112,13 @@ static void change_settings_locked(struct actor *actor, const struct database_se
     open->settings_generation++;
     account_set_limit(open->account, open->settings.memory_bytes);
     atomic_store(&open->gate.relaxed, open->settings.durability == DURABILITY_RELAXED);
+    wake_lane_locked(&open->write);
+    for (unsigned i = 0; i < open->reader_count; i++)
+        wake_lane_locked(open->readers[i]);
+    LIST_FOREACH(item, &open->streams)
+    {
+        wake_lane_locked(LIST_ENTRY(item, struct stream, open_link)->lane);
+    }
 }
 
 void engine_change_settings(struct engine *engine, struct database *database)

@@ -40,8 +40,10 @@ int connection_open(const struct connection_options *options, struct connection 
 void connection_close(struct connection *connection); /* NULL is fine; finalizes the cache */
 struct sqlite3 *connection_db(struct connection *connection);
 
-/* Other settings than it was opened with; max_bytes 0: as it is. Between transactions only. */
-void connection_change(struct connection *connection, bool foreign_keys, uint64_t max_bytes);
+/* Other settings than it was opened with; max_bytes 0: as it is. Between transactions only. -1: the
+ * size's limit is the former one; foreign keys are as asked. */
+int connection_change(struct connection *connection, bool foreign_keys, uint64_t max_bytes,
+    struct err *ret_err) MUST_CHECK;
 
 /* What is running from now on, read by the authorizer. `stateless`: settings and temp objects that
  * would stay on a shared connection are refused. `engine`: our own SQL, reserved names allowed. */

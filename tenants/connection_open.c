@@ -140,13 +140,21 @@ static int limit_pages(struct connection *connection, uint64_t max_bytes, struct
     return connection_run(connection, sql, ret_err);
 }
 
-void connection_change(struct connection *connection, bool foreign_keys, uint64_t max_bytes)
+int connection_change(
+    struct connection *connection, bool foreign_keys, uint64_t max_bytes, struct err *ret_err)
 {
+    bool before;
+    int result;
+
     connection->foreign_keys = foreign_keys;
     (void)sqlite3_db_config(
         connection->db, SQLITE_DBCONFIG_ENABLE_FKEY, foreign_keys ? 1 : 0, NULL);
-    if (max_bytes > 0)
-        (void)!limit_pages(connection, max_bytes, NULL); /* the former limit stays */
+    if (max_bytes == 0)
+        return 0;
+    before = connection_enter_engine(connection); /* the guard keeps tenants from it */
+    result = limit_pages(connection, max_bytes, ret_err);
+    connection->context.engine = before;
+    return result;
 }
 
 static int set_up(
