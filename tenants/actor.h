@@ -47,7 +47,7 @@
 #define ACTOR_SLOW_READ_NS NS_PER_S   /* a long read lets short ones pass for so long */
 #define ACTOR_CHECKPOINT_MS 20        /* at most one soft checkpoint in so long */
 #define OPEN_LONG_COMPILES 8
-#define WAL_FRAME_BYTES 4120          /* a page of 4 KiB and its frame header */
+#define WAL_FRAME_BYTES 4120 /* a page of 4 KiB and its frame header */
 
 enum actor_state { ACTOR_CLOSED, ACTOR_OPENING, ACTOR_OPEN, ACTOR_CLOSING };
 enum lane_kind { LANE_WRITE, LANE_READ, LANE_STREAM };
@@ -159,9 +159,10 @@ struct actor {
     uint64_t tenant_id;
     uint64_t key[2]; /* head id */
     _Atomic uint32_t references;
-    unsigned waiting; /* requests not yet running */
-    uint8_t state;    /* enum actor_state */
-    bool live_told;   /* the catalogue knows that it is live */
+    unsigned waiting;         /* requests not yet running */
+    unsigned waiting_streams; /* streams with requests in the mailbox; lock */
+    uint8_t state;            /* enum actor_state */
+    bool live_told;           /* the catalogue knows that it is live */
     bool close_wanted;
     _Atomic uint64_t last_used_ms;
     struct database_settings *changed; /* lock, owned: while OPENING or CLOSING; usually NULL */
@@ -239,9 +240,9 @@ bool lane_park(struct lane *lane, uint64_t unlocks_seen);
 /* A checkpoint when the WAL asks for it. True: all of the WAL is in the database now. */
 bool lane_checkpoint(struct lane *lane, bool wanted_now) ON(actor_owner);
 /* Asked before a lane writes. WAL_IS_FULL: it is over its hard bound, the oldest that pins it was
- * told to end, and all that waited for this lane was refused; or, with nobody to tell, still waits. WAL_WAITS: a writer keeps the
- * checkpoint out; the lane is parked and no longer the caller's. One transaction may still be
- * larger: it is bounded by the database's size. */
+ * told to end, and all that waited for this lane was refused; or, with nobody to tell, still waits.
+ * WAL_WAITS: a writer keeps the checkpoint out; the lane is parked and no longer the caller's. One
+ * transaction may still be larger: it is bounded by the database's size. */
 enum wal_room { WAL_HAS_ROOM, WAL_IS_FULL, WAL_WAITS };
 enum wal_room lane_wal_room(struct lane *lane) ON(actor_owner) MUST_CHECK;
 /* From another lane, whose commits made the WAL long: the write lane looks after it. */

@@ -157,6 +157,36 @@ int connection_change(
     return result;
 }
 
+/* total_changes() since the request began. */
+static void on_total_changes(sqlite3_context *context, int count, sqlite3_value **values)
+{
+    const struct connection *connection = sqlite3_user_data(context);
+
+    sqlite3_result_int64(
+        context, sqlite3_total_changes64(connection->db) - connection->changes_before);
+}
+
+/* changes(): SQLite's own is that of the last statement, whoever's it was. */
+static void on_changes(sqlite3_context *context, int count, sqlite3_value **values)
+{
+    const struct connection *connection = sqlite3_user_data(context);
+    bool is_own = sqlite3_total_changes64(connection->db) != connection->changes_before;
+
+    sqlite3_result_int64(context, is_own ? sqlite3_changes64(connection->db) : 0);
+}
+
+static int count_changes(struct connection *connection, struct err *ret_err)
+{
+    const int flags = SQLITE_UTF8 | SQLITE_INNOCUOUS;
+    int rc = sqlite3_create_function_v2(
+        connection->db, "changes", 0, flags, connection, on_changes, NULL, NULL, NULL);
+
+    if (rc == SQLITE_OK)
+        rc = sqlite3_create_function_v2(connection->db, "total_changes", 0, flags, connection,
+            on_total_changes, NULL, NULL, NULL);
+    return rc == SQLITE_OK ? 0 : sql_err_set(ret_err, connection->db, rc);
+}
+
 static int set_up(
     struct connection *connection, const struct connection_options *options, struct err *ret_err)
 {
@@ -173,7 +203,8 @@ static int set_up(
     set_limits(db, options);
     if (!options->engine)
         drop_modules(db);
-    if (!options->engine && functions_register(db, ret_err) < 0)
+    if (!options->engine &&
+        (functions_register(db, ret_err) < 0 || count_changes(connection, ret_err) < 0))
         return -1;
     if (read_header(db, &is_wal, &page_bytes, ret_err) < 0)
         return -1;

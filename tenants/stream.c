@@ -79,12 +79,14 @@ static bool leaves(const struct stream *stream)
 
 void stream_wait_locked(struct stream *stream)
 {
-    stream->in_mailbox++;
+    if (stream->in_mailbox++ == 0)
+        stream->actor->waiting_streams++;
 }
 
 void stream_waited_locked(struct stream *stream)
 {
-    stream->in_mailbox--;
+    if (--stream->in_mailbox == 0)
+        stream->actor->waiting_streams--;
 }
 
 bool stream_is_unknown_locked(const struct stream *stream)

@@ -96,9 +96,8 @@ def test_foreign_keys_change_while_the_database_is_busy(place):
 
 def test_memory_changes_while_the_database_is_busy(place):
     patch, database = place
-    hungry = FOREVER.replace(" FROM c", " FROM c LIMIT 30") + \
-        ", b AS MATERIALIZED (SELECT randomblob(400000) AS x FROM c) " \
-        "SELECT count(*) FROM b, b AS d"
+    hungry = FOREVER.replace(" FROM c", " FROM c LIMIT 60") + \
+        "SELECT length(group_concat(hex(zeroblob(100000)))) FROM c"
     with Busy(database) as busy:
         database.query(hungry).ok()
         patch(memoryBytes=4 << 20)
@@ -141,7 +140,7 @@ def hostile_prepare(levels, columns):
 HUNGRY = [
     hostile_prepare(15, 12),
     FOREVER.replace(" FROM c", " FROM c LIMIT 60")
-    + ", b AS MATERIALIZED (SELECT randomblob(900000) AS x FROM c) SELECT count(*) FROM b, b AS d",
+    + "SELECT length(group_concat(hex(zeroblob(250000)))) FROM c",
     FOREVER + "SELECT json_group_array(n || hex(zeroblob(500))) OVER (ORDER BY n) FROM c",
     "SELECT length(randomblob(1000000000))",
     FOREVER.replace(" FROM c", " FROM c LIMIT 60")
