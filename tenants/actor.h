@@ -165,8 +165,9 @@ struct actor {
     bool live_told;           /* the catalogue knows that it is live */
     bool close_wanted;
     _Atomic uint64_t last_used_ms;
-    struct database_settings *changed; /* lock, owned: while OPENING or CLOSING; usually NULL */
-    struct close_waiter *waiters;      /* who asked to be told when it is closed; lock */
+    /* lock, owned: the last ones told; entries may be older. NULL: none were */
+    struct database_settings *changed;
+    struct close_waiter *waiters; /* who asked to be told when it is closed; lock */
 };
 static_assert(sizeof(struct actor) <= 200, "a closed database must stay small");
 

@@ -126,32 +126,20 @@ void engine_change_settings(struct engine *engine, struct database *database)
     struct actor *actor = engine_find_actor(engine, database);
 
     mutex_lock(&actor->lock);
-    if (actor->state == ACTOR_OPEN) {
-        change_settings_locked(actor, &database->settings);
-    } else if (actor->state != ACTOR_CLOSED) { /* it may have the former ones in its hands */
-        if (actor->changed == NULL)
-            actor->changed = mem_alloc(sizeof(*actor->changed));
-        *actor->changed = database->settings;
-    }
+    if (actor->changed == NULL)
+        actor->changed = mem_alloc(sizeof(*actor->changed));
+    *actor->changed = database->settings;
+    if (actor->state == ACTOR_OPEN)
+        change_settings_locked(actor, actor->changed);
     mutex_unlock(&actor->lock);
     actor_unref(actor);
 }
 
-/* Closed: the next opening brings its own. Lock held. */
-static void drop_changed_locked(struct actor *actor)
-{
-    mem_free(actor->changed);
-    actor->changed = NULL;
-}
-
-/* Settings that changed while it was being opened. Lock held. */
+/* Settings that changed before it was open: the entry it was opened by may be older. Lock held. */
 static void take_changed_locked(struct actor *actor)
 {
-    if (actor->changed == NULL)
-        return;
-    change_settings_locked(actor, actor->changed);
-    mem_free(actor->changed);
-    actor->changed = NULL;
+    if (actor->changed != NULL)
+        change_settings_locked(actor, actor->changed);
 }
 
 static struct open_database *open_new(struct actor *actor)
@@ -322,7 +310,6 @@ static void open_failed(struct actor_job *job, const struct err *err)
     (void)actor_ref(actor);
     mutex_lock(&actor->lock);
     actor->state = ACTOR_CLOSED; /* and in the same step: who comes now opens it anew */
-    drop_changed_locked(actor);
     actor_take_mailbox_locked(actor, &waiting);
     waiters = take_waiters_locked(actor);
     mutex_unlock(&actor->lock);
@@ -435,8 +422,6 @@ static void closed(struct actor *actor)
     if (!list_empty(&actor->mailbox))
         next = LIST_FIRST(&actor->mailbox, struct request, link);
     actor->state = next == NULL ? ACTOR_CLOSED : ACTOR_OPENING;
-    if (next == NULL)
-        drop_changed_locked(actor);
     mutex_unlock(&actor->lock);
     tell_waiters(waiters);
     if (next != NULL) /* nobody takes it from the mailbox while OPENING */

@@ -157,6 +157,7 @@ void actor_free(struct actor *actor)
 {
     CHECK(actor->state == ACTOR_CLOSED && actor->open == NULL && list_empty(&actor->mailbox));
     mutex_fini(&actor->lock);
+    mem_free(actor->changed);
     mem_free(actor);
 }
 
