@@ -108,8 +108,9 @@ bool connection_would_prepare(struct connection *connection);
 /* Drops all cached statements (hooks change, schema reset); busy ones when they are released. */
 void connection_flush(struct connection *connection);
 /* Puts per-request state back: foreign_keys as opened, other settings at their defaults,
- * last_insert_rowid, changes() and total_changes() 0, no open statement (busy ones are released), temp schema empty. Used between
- * requests on shared lanes. Cheap when nothing changed. -1: close the connection. */
+ * last_insert_rowid, changes() and total_changes() 0, no open statement (busy ones are released),
+ * temp schema empty. Used between requests on shared lanes. Cheap when nothing changed. -1: close
+ * the connection. */
 int connection_reset(struct connection *connection, struct err *ret_err) MUST_CHECK;
 /* Bytes of heap of this connection (pager cache, schema, statements). */
 uint64_t connection_memory(struct connection *connection);
