@@ -359,6 +359,16 @@ void actor_put_back(struct lane *lane, struct list *requests)
     mutex_unlock(&actor->lock);
 }
 
+/* One more session than the database may have. */
+static bool is_stream_too_many(const struct actor *actor, const struct stream *stream)
+{
+    bool is_open = actor->state == ACTOR_OPEN && !actor->open->failed;
+    bool known = is_open ? stream->linked : stream->in_mailbox > 0;
+    unsigned count = is_open ? actor->open->stream_count : actor->waiting_streams;
+
+    return !known && count >= actor->engine->options.streams_per_database;
+}
+
 /* Full, draining, gone: 0 when the request may come in. */
 static int admit_locked(struct actor *actor, const struct request *request, struct err *ret_err)
 {
@@ -373,8 +383,7 @@ static int admit_locked(struct actor *actor, const struct request *request, stru
         return err_set(ret_err, ERR_OVERLOADED,
             "this database has %u requests waiting; slow down and try again", actor->waiting);
     }
-    if (request->stream != NULL && !request->stream->linked && actor->state == ACTOR_OPEN &&
-        actor->open->stream_count >= options->streams_per_database)
+    if (request->stream != NULL && is_stream_too_many(actor, request->stream))
         return err_set(ret_err, ERR_OVERLOADED,
             "this database has %u sessions open, the most there may be",
             options->streams_per_database);

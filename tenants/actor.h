@@ -143,7 +143,7 @@ struct open_database {
     uint64_t contention_since_ms;
     unsigned contention;
     unsigned busy_lanes; /* actor->lock: lanes that are not FREE */
-    uint64_t last_checkpoint_ms;
+    _Atomic uint64_t last_checkpoint_ms;
     atomic_uint wal_pages; /* as the last commit of any lane told */
     bool is_catalogue;
     bool failed;           /* a sync failed: close, recover, open again */
@@ -160,13 +160,15 @@ struct actor {
     uint64_t tenant_id;
     uint64_t key[2]; /* head id */
     _Atomic uint32_t references;
-    unsigned waiting; /* requests not yet running */
-    uint8_t state;    /* enum actor_state */
-    bool live_told;   /* the catalogue knows that it is live */
+    unsigned waiting;         /* requests not yet running */
+    unsigned waiting_streams; /* streams with requests in the mailbox; lock */
+    uint8_t state;            /* enum actor_state */
+    bool live_told;           /* the catalogue knows that it is live */
     bool close_wanted;
     _Atomic uint64_t last_used_ms;
-    struct database_settings *changed; /* lock, owned: while OPENING or CLOSING; usually NULL */
-    struct close_waiter *waiters;      /* who asked to be told when it is closed; lock */
+    /* lock, owned: the last ones told; entries may be older. NULL: none were */
+    struct database_settings *changed;
+    struct close_waiter *waiters; /* who asked to be told when it is closed; lock */
 };
 static_assert(sizeof(struct actor) <= 200, "a closed database must stay small");
 
@@ -214,9 +216,10 @@ void request_finish(struct actor *actor, struct request *request);
 void request_release(struct request *request);
 /* Fails a request that wrote nothing and saw nothing. */
 void request_refuse(struct request *request, enum err_code code, const char *message);
-/* The WAL is over its hard bound: the oldest read or transaction that may pin it is ended, the next
- * one with the next call. Lock not held. */
-void actor_evict(struct actor *actor);
+/* The WAL is over its hard bound: the oldest read or transaction that may pin it is told to end,
+ * of those that began before that time; nobody else before it has. False: there is none. Lock not
+ * held. */
+bool actor_evict(struct actor *actor, uint64_t before_ns);
 /* All of them. */
 void actor_evict_all(struct actor *actor);
 /* VFS event: the write lock was given back. `context` is the open database. */
@@ -238,9 +241,12 @@ void lane_run(struct task *task);
 bool lane_park(struct lane *lane, uint64_t unlocks_seen);
 /* A checkpoint when the WAL asks for it. True: all of the WAL is in the database now. */
 bool lane_checkpoint(struct lane *lane, bool wanted_now) ON(actor_owner);
-/* True: the WAL is over its hard bound, what pins it was told to end, and all that waited for this
- * lane was refused. One transaction may still be larger: it is bounded by the database's size. */
-bool lane_wal_is_full(struct lane *lane) ON(actor_owner) MUST_CHECK;
+/* Asked before a lane writes. WAL_IS_FULL: it is over its hard bound, the oldest that pins it was
+ * told to end, and all that waited for this lane was refused; or, with nobody to tell, still waits.
+ * WAL_WAITS: a writer keeps the checkpoint out; the lane is parked and no longer the caller's. One
+ * transaction may still be larger: it is bounded by the database's size. */
+enum wal_room { WAL_HAS_ROOM, WAL_IS_FULL, WAL_WAITS };
+enum wal_room lane_wal_room(struct lane *lane) ON(actor_owner) MUST_CHECK;
 /* From another lane, whose commits made the WAL long: the write lane looks after it. */
 void lane_ask_checkpoint(struct lane *lane);
 

@@ -9,6 +9,7 @@
 #include "tenants/base/mem.h"
 #include "tenants/base/metrics.h"
 #include "tenants/family.h"
+#include "tenants/stream.h"
 #include "tenants/usage.h"
 
 struct actor_job {
@@ -95,7 +96,14 @@ static void set_settings(struct open_database *open, const struct database *data
     open->account = account_new(open->settings.memory_bytes);
 }
 
-/* Lanes follow at their next turn. Lock held. */
+/* The connection may hold more than it is to have now. Lock held. */
+static void wake_lane_locked(struct lane *lane)
+{
+    if (lane->state == LANE_FREE && lane->connection != NULL)
+        lane_push_locked(lane);
+}
+
+/* Lanes follow at their next turn, idle ones in one of their own. Lock held. */
 static void change_settings_locked(struct actor *actor, const struct database_settings *settings)
 {
     struct open_database *open = actor->open;
@@ -104,6 +112,13 @@ static void change_settings_locked(struct actor *actor, const struct database_se
     open->settings_generation++;
     account_set_limit(open->account, open->settings.memory_bytes);
     atomic_store(&open->gate.relaxed, open->settings.durability == DURABILITY_RELAXED);
+    wake_lane_locked(&open->write);
+    for (unsigned i = 0; i < open->reader_count; i++)
+        wake_lane_locked(open->readers[i]);
+    LIST_FOREACH(item, &open->streams)
+    {
+        wake_lane_locked(LIST_ENTRY(item, struct stream, open_link)->lane);
+    }
 }
 
 void engine_change_settings(struct engine *engine, struct database *database)
@@ -111,32 +126,20 @@ void engine_change_settings(struct engine *engine, struct database *database)
     struct actor *actor = engine_find_actor(engine, database);
 
     mutex_lock(&actor->lock);
-    if (actor->state == ACTOR_OPEN) {
-        change_settings_locked(actor, &database->settings);
-    } else if (actor->state != ACTOR_CLOSED) { /* it may have the former ones in its hands */
-        if (actor->changed == NULL)
-            actor->changed = mem_alloc(sizeof(*actor->changed));
-        *actor->changed = database->settings;
-    }
+    if (actor->changed == NULL)
+        actor->changed = mem_alloc(sizeof(*actor->changed));
+    *actor->changed = database->settings;
+    if (actor->state == ACTOR_OPEN)
+        change_settings_locked(actor, actor->changed);
     mutex_unlock(&actor->lock);
     actor_unref(actor);
 }
 
-/* Closed: the next opening brings its own. Lock held. */
-static void drop_changed_locked(struct actor *actor)
-{
-    mem_free(actor->changed);
-    actor->changed = NULL;
-}
-
-/* Settings that changed while it was being opened. Lock held. */
+/* Settings that changed before it was open: the entry it was opened by may be older. Lock held. */
 static void take_changed_locked(struct actor *actor)
 {
-    if (actor->changed == NULL)
-        return;
-    change_settings_locked(actor, actor->changed);
-    mem_free(actor->changed);
-    actor->changed = NULL;
+    if (actor->changed != NULL)
+        change_settings_locked(actor, actor->changed);
 }
 
 static struct open_database *open_new(struct actor *actor)
@@ -307,7 +310,6 @@ static void open_failed(struct actor_job *job, const struct err *err)
     (void)actor_ref(actor);
     mutex_lock(&actor->lock);
     actor->state = ACTOR_CLOSED; /* and in the same step: who comes now opens it anew */
-    drop_changed_locked(actor);
     actor_take_mailbox_locked(actor, &waiting);
     waiters = take_waiters_locked(actor);
     mutex_unlock(&actor->lock);
@@ -420,8 +422,6 @@ static void closed(struct actor *actor)
     if (!list_empty(&actor->mailbox))
         next = LIST_FIRST(&actor->mailbox, struct request, link);
     actor->state = next == NULL ? ACTOR_CLOSED : ACTOR_OPENING;
-    if (next == NULL)
-        drop_changed_locked(actor);
     mutex_unlock(&actor->lock);
     tell_waiters(waiters);
     if (next != NULL) /* nobody takes it from the mailbox while OPENING */

@@ -110,6 +110,7 @@ int connection_reset(struct connection *connection, struct err *ret_err)
         connection_release(connection, &entry->statement);
     }
     sqlite3_set_last_insert_rowid(connection->db, 0);
+    connection->changes_before = sqlite3_total_changes64(connection->db);
     connection->refusal.code = ERR_NONE;
     if (connection->dirty == 0)
         return 0;

@@ -40,8 +40,10 @@ int connection_open(const struct connection_options *options, struct connection 
 void connection_close(struct connection *connection); /* NULL is fine; finalizes the cache */
 struct sqlite3 *connection_db(struct connection *connection);
 
-/* Other settings than it was opened with; max_bytes 0: as it is. Between transactions only. */
-void connection_change(struct connection *connection, bool foreign_keys, uint64_t max_bytes);
+/* Other settings than it was opened with; max_bytes 0: as it is. Between transactions only. -1: the
+ * size's limit is the former one; foreign keys are as asked. */
+int connection_change(struct connection *connection, bool foreign_keys, uint64_t max_bytes,
+    struct err *ret_err) MUST_CHECK;
 
 /* What is running from now on, read by the authorizer. `stateless`: settings and temp objects that
  * would stay on a shared connection are refused. `engine`: our own SQL, reserved names allowed. */
@@ -106,8 +108,9 @@ bool connection_would_prepare(struct connection *connection);
 /* Drops all cached statements (hooks change, schema reset); busy ones when they are released. */
 void connection_flush(struct connection *connection);
 /* Puts per-request state back: foreign_keys as opened, other settings at their defaults,
- * last_insert_rowid 0, no open statement (busy ones are released), temp schema empty. Used between
- * requests on shared lanes. Cheap when nothing changed. -1: close the connection. */
+ * last_insert_rowid, changes() and total_changes() 0, no open statement (busy ones are released),
+ * temp schema empty. Used between requests on shared lanes. Cheap when nothing changed. -1: close
+ * the connection. */
 int connection_reset(struct connection *connection, struct err *ret_err) MUST_CHECK;
 /* Bytes of heap of this connection (pager cache, schema, statements). */
 uint64_t connection_memory(struct connection *connection);

@@ -140,13 +140,51 @@ static int limit_pages(struct connection *connection, uint64_t max_bytes, struct
     return connection_run(connection, sql, ret_err);
 }
 
-void connection_change(struct connection *connection, bool foreign_keys, uint64_t max_bytes)
+int connection_change(
+    struct connection *connection, bool foreign_keys, uint64_t max_bytes, struct err *ret_err)
 {
+    bool before;
+    int result;
+
     connection->foreign_keys = foreign_keys;
     (void)sqlite3_db_config(
         connection->db, SQLITE_DBCONFIG_ENABLE_FKEY, foreign_keys ? 1 : 0, NULL);
-    if (max_bytes > 0)
-        (void)!limit_pages(connection, max_bytes, NULL); /* the former limit stays */
+    if (max_bytes == 0)
+        return 0;
+    before = connection_enter_engine(connection); /* the guard keeps tenants from it */
+    result = limit_pages(connection, max_bytes, ret_err);
+    connection->context.engine = before;
+    return result;
+}
+
+/* total_changes() since the request began. */
+static void on_total_changes(sqlite3_context *context, int count, sqlite3_value **values)
+{
+    const struct connection *connection = sqlite3_user_data(context);
+
+    sqlite3_result_int64(
+        context, sqlite3_total_changes64(connection->db) - connection->changes_before);
+}
+
+/* changes(): SQLite's own is that of the last statement, whoever's it was. */
+static void on_changes(sqlite3_context *context, int count, sqlite3_value **values)
+{
+    const struct connection *connection = sqlite3_user_data(context);
+    bool is_own = sqlite3_total_changes64(connection->db) != connection->changes_before;
+
+    sqlite3_result_int64(context, is_own ? sqlite3_changes64(connection->db) : 0);
+}
+
+static int count_changes(struct connection *connection, struct err *ret_err)
+{
+    const int flags = SQLITE_UTF8 | SQLITE_INNOCUOUS;
+    int rc = sqlite3_create_function_v2(
+        connection->db, "changes", 0, flags, connection, on_changes, NULL, NULL, NULL);
+
+    if (rc == SQLITE_OK)
+        rc = sqlite3_create_function_v2(connection->db, "total_changes", 0, flags, connection,
+            on_total_changes, NULL, NULL, NULL);
+    return rc == SQLITE_OK ? 0 : sql_err_set(ret_err, connection->db, rc);
 }
 
 static int set_up(
@@ -165,7 +203,8 @@ static int set_up(
     set_limits(db, options);
     if (!options->engine)
         drop_modules(db);
-    if (!options->engine && functions_register(db, ret_err) < 0)
+    if (!options->engine &&
+        (functions_register(db, ret_err) < 0 || count_changes(connection, ret_err) < 0))
         return -1;
     if (read_header(db, &is_wal, &page_bytes, ret_err) < 0)
         return -1;

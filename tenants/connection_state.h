@@ -21,7 +21,8 @@ struct connection {
     bool foreign_keys;
     unsigned page_bytes;
     bool engine;
-    unsigned dirty; /* what connection_reset() has to put back */
+    unsigned dirty;         /* what connection_reset() has to put back */
+    int64_t changes_before; /* sqlite3_total_changes64() when the running request began */
 
     /* While connection_prepare() compiles. */
     struct cached_statement *compiling;

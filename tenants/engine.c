@@ -157,6 +157,7 @@ void actor_free(struct actor *actor)
 {
     CHECK(actor->state == ACTOR_CLOSED && actor->open == NULL && list_empty(&actor->mailbox));
     mutex_fini(&actor->lock);
+    mem_free(actor->changed);
     mem_free(actor);
 }
 
@@ -318,13 +319,34 @@ static void evict_reader_locked(struct lane *lane)
 
 static void evict_stream_locked(struct stream *stream)
 {
-    stream->expire = true;
+    stream->expire = stream->transaction_since_ms != 0;
     atomic_store(&stream->lane->evict, true);
     if (stream->lane->state == LANE_FREE)
         lane_push_locked(stream->lane);
+    else if (stream->lane->state == LANE_PARKED)
+        lane_unpark_locked(stream->lane);
 }
 
-/* The oldest reader and the oldest stream in a transaction that were not told yet; NULL: none. */
+/* Somebody who was told to end has not ended yet. */
+static bool is_evicting_locked(const struct open_database *open)
+{
+    for (unsigned i = 0; i < open->reader_count; i++) {
+        if (atomic_load(&open->readers[i]->evict) && atomic_load(&open->readers[i]->since_ns) != 0)
+            return true;
+    }
+    LIST_FOREACH(item, &open->streams)
+    {
+        const struct stream *stream = LIST_ENTRY(item, struct stream, open_link);
+
+        if ((stream->expire && stream->transaction_since_ms != 0) ||
+            (atomic_load(&stream->lane->evict) && atomic_load(&stream->lane->since_ns) != 0))
+            return true;
+    }
+    return false;
+}
+
+/* The oldest reader, and the oldest stream in a transaction or a statement, that were not told yet;
+ * NULL: none. */
 static struct lane *oldest_reader_locked(const struct open_database *open, uint64_t *ret_since_ns)
 {
     struct lane *oldest = NULL;
@@ -352,7 +374,10 @@ static struct stream *oldest_stream_locked(const struct open_database *open, uin
         struct stream *stream = LIST_ENTRY(item, struct stream, open_link);
         uint64_t since = stream->transaction_since_ms * NS_PER_MS;
 
-        if (since != 0 && since < *ret_since_ns && !stream->expire) {
+        if (since == 0) /* one statement by itself pins it, too */
+            since = atomic_load_explicit(&stream->lane->since_ns, memory_order_relaxed);
+        if (since != 0 && since < *ret_since_ns && !stream->expire &&
+            !atomic_load(&stream->lane->evict)) {
             *ret_since_ns = since;
             oldest = stream;
         }
@@ -360,32 +385,37 @@ static struct stream *oldest_stream_locked(const struct open_database *open, uin
     return oldest;
 }
 
-static bool evict_oldest_locked(struct open_database *open)
+static bool evict_oldest_locked(struct open_database *open, uint64_t before_ns)
 {
     uint64_t reader_since;
     uint64_t stream_since;
     struct lane *reader = oldest_reader_locked(open, &reader_since);
     struct stream *stream = oldest_stream_locked(open, &stream_since);
 
+    if (MIN(reader_since, stream_since) >= before_ns)
+        return false;
     if (reader != NULL && reader_since <= stream_since)
         evict_reader_locked(reader);
-    else if (stream != NULL)
+    else
         evict_stream_locked(stream);
-    return reader != NULL || stream != NULL;
+    return true;
 }
 
-void actor_evict(struct actor *actor)
+bool actor_evict(struct actor *actor, uint64_t before_ns)
 {
+    bool evicts = false;
+
     mutex_lock(&actor->lock);
     if (actor->state == ACTOR_OPEN)
-        (void)evict_oldest_locked(actor->open);
+        evicts = is_evicting_locked(actor->open) || evict_oldest_locked(actor->open, before_ns);
     mutex_unlock(&actor->lock);
+    return evicts;
 }
 
 void actor_evict_all(struct actor *actor)
 {
     mutex_lock(&actor->lock);
-    while (actor->state == ACTOR_OPEN && evict_oldest_locked(actor->open))
+    while (actor->state == ACTOR_OPEN && evict_oldest_locked(actor->open, UINT64_MAX))
         ;
     mutex_unlock(&actor->lock);
 }

@@ -105,8 +105,8 @@ void engine_resume(struct engine *engine, struct request *request);
 /* Sets request->cancelled and interrupts it where it runs. Any thread. */
 void engine_cancel(struct engine *engine, struct request *request);
 
-/* The settings of an open database become those of `database`: its next statements see them. Any
- * thread. */
+/* The settings of a database become those of `database`: its next statements see them, whatever
+ * entry they come with. Any thread. */
 void engine_change_settings(struct engine *engine, struct database *database);
 
 /* Closes a database's actor when it has nothing to do (after delete);

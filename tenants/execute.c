@@ -266,6 +266,50 @@ static void give_turn_on(void *argument)
     (void)turns_share(&lane->actor->engine->turns, clock_now_ns());
 }
 
+/* It compiled quickly after all: the schema was being read. */
+static void forget_long_compile(struct open_database *open, struct str sql)
+{
+    uint64_t mark;
+    _Atomic uint64_t *slot = long_compile_slot(open, sql, &mark);
+
+    (void)atomic_compare_exchange_strong(slot, &mark, 0);
+}
+
+/* From the cache, or compiled in the time there is for that. *ret_long: that is known not to be
+ * enough. */
+static int find_statement(struct lane *lane, struct str sql, unsigned flags,
+    struct statement **ret_statement, struct str *ret_tail, bool *ret_long, struct err *ret_err)
+    ON(actor_owner)
+{
+    struct open_database *open = lane->actor->open;
+    bool is_short = lane->short_until_ns != 0;
+    bool cached_only = (flags & RUN_ON_LOOP) != 0;
+    bool is_long = !cached_only && lane->kind != LANE_STREAM && compiles_long(open, sql);
+    uint64_t started;
+    int rc;
+
+    *ret_long = false;
+    if (unlikely(is_long)) {
+        rc = connection_prepare(lane->connection, sql, true, ret_statement, ret_tail, ret_err);
+        *ret_long = is_short && rc < 0 && ret_err->code == ERR_NONE;
+        if (rc == 0 || ret_err->code != ERR_NONE || is_short)
+            return rc;
+    }
+    started = is_long ? clock_thread_cpu_ns() : 0;
+    (void)account_watch((struct account_watch){.until_ns = lane->deadline_ns,
+        .cpu_ns = is_short ? SHORT_PREPARE_NS : 0,
+        .look = is_short ? NULL : give_turn_on,
+        .argument = lane});
+    rc = connection_prepare(lane->connection, sql, cached_only, ret_statement, ret_tail, ret_err);
+    if (account_watch((struct account_watch){.until_ns = 0}) && rc < 0 && lane->stop == STOP_NONE) {
+        lane->stop = is_short ? STOP_OUTGREW : STOP_DEADLINE;
+        note_long_compile(open, sql);
+    }
+    if (unlikely(is_long) && rc == 0 && clock_thread_cpu_ns() - started < SHORT_PREPARE_NS)
+        forget_long_compile(open, sql);
+    return rc;
+}
+
 /* Finds the statement, checks it, binds it. *ret_statement is given back with connection_release.
  */
 static enum run_result prepare(struct lane *lane, struct request *request, unsigned index,
@@ -275,26 +319,11 @@ static enum run_result prepare(struct lane *lane, struct request *request, unsig
     struct statement *statement = NULL;
     struct str tail;
     enum run_result result;
-    bool is_short = lane->short_until_ns != 0;
-    bool out_of_time;
-    int rc;
+    bool is_long;
 
-    if ((flags & RUN_SHORT) != 0 && lane->kind != LANE_STREAM &&
-        compiles_long(lane->actor->open, input->sql))
-        return RUN_OUTGREW;
-    (void)account_watch(
-        (struct account_watch){.until_ns = is_short ? lane->short_until_ns : lane->deadline_ns,
-            .cpu_ns = is_short ? SHORT_PREPARE_NS : 0,
-            .look = is_short ? NULL : give_turn_on,
-            .argument = lane});
-    rc = connection_prepare(
-        lane->connection, input->sql, (flags & RUN_ON_LOOP) != 0, &statement, &tail, ret_err);
-    out_of_time = account_watch((struct account_watch){.until_ns = 0});
-    if (rc < 0) {
-        if (out_of_time && lane->stop == STOP_NONE) {
-            lane->stop = lane->short_until_ns != 0 ? STOP_OUTGREW : STOP_DEADLINE;
-            note_long_compile(lane->actor->open, input->sql);
-        }
+    if (find_statement(lane, input->sql, flags, &statement, &tail, &is_long, ret_err) < 0) {
+        if (is_long)
+            return RUN_OUTGREW;
         if ((flags & RUN_ON_LOOP) != 0 && ret_err->code == ERR_NONE)
             return RUN_OUTGREW;
         if (lane->stop != STOP_NONE)

@@ -43,13 +43,19 @@ static struct database_settings current_settings(struct lane *lane)
 /* The settings were changed: a transaction keeps those it began with. */
 static void follow_settings(struct lane *lane) ON(actor_owner)
 {
+    const struct account *account = lane->actor->open->account;
     struct database_settings settings;
 
     if (lane->cursor_statement != NULL || !sqlite3_get_autocommit(connection_db(lane->connection)))
         return;
     settings = current_settings(lane);
-    connection_change(
-        lane->connection, settings.foreign_keys, lane->kind == LANE_READ ? 0 : settings.max_bytes);
+    if (account_used(account) > account_limit(account) / 2) {
+        connection_flush(lane->connection);
+        connection_shrink(lane->connection);
+    }
+    if (connection_change(lane->connection, settings.foreign_keys,
+            lane->kind == LANE_READ ? 0 : settings.max_bytes, NULL) < 0)
+        lane->settings_seen--; /* again at the next turn */
 }
 
 int lane_connect(struct lane *lane, struct err *ret_err)
@@ -101,9 +107,10 @@ bool lane_checkpoint(struct lane *lane, bool wanted_now)
 
     open_note_size(open); /* comes here after every group */
     if (!wanted_now && (pages * WAL_FRAME_BYTES < options->wal_soft_bytes ||
-                           now - open->last_checkpoint_ms < ACTOR_CHECKPOINT_MS))
+                           clock_since(now, atomic_load_explicit(&open->last_checkpoint_ms,
+                                                memory_order_relaxed)) < ACTOR_CHECKPOINT_MS))
         return false;
-    open->last_checkpoint_ms = now;
+    atomic_store_explicit(&open->last_checkpoint_ms, now, memory_order_relaxed);
     metric_add(METRIC_CHECKPOINTS, 1);
     vfs_checkpoint_section(true);
     /* FULL differs from PASSIVE in taking the write lock: no writer runs beside it. */
@@ -193,7 +200,7 @@ static bool pause_lane(struct lane *lane)
 
     mutex_lock(&actor->lock);
     paused = !lane->cursor_request->resumed && !atomic_load(&lane->cursor_request->cancelled) &&
-             !atomic_load(&actor->engine->stopping);
+             !atomic_load(&lane->evict) && !atomic_load(&actor->engine->stopping);
     lane->cursor_request->resumed = false;
     if (paused) {
         lane->state = LANE_PAUSED;
@@ -363,29 +370,86 @@ static void refuse_late(struct lane *lane)
     }
 }
 
-bool lane_wal_is_full(struct lane *lane)
+static bool has_inbox(struct lane *lane)
 {
-    struct open_database *open = lane->actor->open;
-    uint64_t pages = atomic_load_explicit(&open->wal_pages, memory_order_relaxed);
-    struct err err = ERR_INIT;
+    bool has;
+
+    mutex_lock(&lane->actor->lock);
+    has = !list_empty(&lane->inbox);
+    mutex_unlock(&lane->actor->lock);
+    return has;
+}
+
+static void refuse_inbox(struct lane *lane, const struct err *err)
+{
     struct list requests;
 
-    if (pages * WAL_FRAME_BYTES < lane->actor->engine->options.wal_hard_bytes)
-        return false;
-    actor_evict(lane->actor);
-    if (lane_checkpoint(lane, true))
-        return false;
-    (void)err_set(&err, ERR_UNAVAILABLE,
-        "the database's log is full because a long read holds it; try again");
+    lane->parked_since_ns = 0;
     actor_take_older(lane, UINT64_MAX, &requests);
     LIST_FOREACH_SAFE(item, next, &requests)
     {
         struct request *request = LIST_ENTRY(item, struct request, link);
 
         list_remove(item);
-        refuse(lane, request, &err);
+        refuse(lane, request, err);
     }
-    return true;
+}
+
+/* Somebody writes: a checkpoint cannot be complete beside that. */
+static bool is_locked(struct lane *lane) ON(actor_owner)
+{
+    int rc = execute_verb(lane, VERB_BEGIN_IMMEDIATE);
+
+    if (rc == SQLITE_OK)
+        (void)execute_verb(lane, VERB_ROLLBACK);
+    return (rc & 0xff) == SQLITE_BUSY;
+}
+
+/* A writer that never lets a checkpoint in, for instance. */
+static bool has_waited_long(struct lane *lane)
+{
+    struct actor *actor = lane->actor;
+    uint64_t limit = actor->engine->options.lock_wait_ms * NS_PER_MS;
+    bool has;
+
+    mutex_lock(&actor->lock);
+    has = !list_empty(&lane->inbox) &&
+          clock_since(clock_now_ns(),
+              LIST_FIRST(&lane->inbox, struct request, link)->submitted_ns) >= limit;
+    mutex_unlock(&actor->lock);
+    return has;
+}
+
+enum wal_room lane_wal_room(struct lane *lane)
+{
+    struct open_database *open = lane->actor->open;
+    uint64_t pages = atomic_load_explicit(&open->wal_pages, memory_order_relaxed);
+    uint64_t started;
+    struct err err = ERR_INIT;
+    bool late;
+
+    if (likely(pages * WAL_FRAME_BYTES < lane->actor->engine->options.wal_hard_bytes) ||
+        !has_inbox(lane))
+        return WAL_HAS_ROOM;
+    started = clock_now_ns();
+    late = has_waited_long(lane);
+    /* Once more when the writer that kept the checkpoint out has ended meanwhile. */
+    for (int tries = 0; tries < 2; tries++) {
+        uint64_t unlocks = atomic_load(&open->unlocks);
+
+        if (!is_locked(lane)) {
+            if (lane_checkpoint(lane, true))
+                return WAL_HAS_ROOM;
+        } else if (!late && lane_park(lane, unlocks)) {
+            return WAL_WAITS;
+        }
+    }
+    if (!actor_evict(lane->actor, started) && !late)
+        return WAL_IS_FULL; /* nobody pins it: writers took turns. The inbox is looked at again */
+    (void)err_set(&err, ERR_UNAVAILABLE,
+        "the database's log is full because a long read holds it; try again");
+    refuse_inbox(lane, &err);
+    return WAL_IS_FULL;
 }
 
 static bool gathers(struct lane *lane)
@@ -398,15 +462,28 @@ static bool gathers(struct lane *lane)
     return yes;
 }
 
+/* False: parked. *ret_room: the inbox may be looked at. */
+static bool has_room(struct lane *lane, bool *ret_room) ON(actor_owner)
+{
+    enum wal_room room = lane_wal_room(lane);
+
+    *ret_room = room == WAL_HAS_ROOM;
+    return room != WAL_WAITS;
+}
+
 static bool write_turn(struct lane *lane) ON(actor_owner)
 {
     struct open_database *open = lane->actor->open;
     struct list group;
+    bool room = false;
 
     refuse_late(lane);
     if (lane->slow) {
-        struct request *request = lane_wal_is_full(lane) ? NULL : actor_take_inbox(lane, true);
+        struct request *request;
 
+        if (!has_room(lane, &room))
+            return false;
+        request = room ? actor_take_inbox(lane, true) : NULL;
         if (request != NULL && !group_run_slow(lane, request))
             return false;
         lane->parked_since_ns = 0;
@@ -414,10 +491,14 @@ static bool write_turn(struct lane *lane) ON(actor_owner)
         (void)lane_checkpoint(lane, false);
         return true;
     }
-    if (!gathers(lane) && !lane_wal_is_full(lane)) {
-        actor_take_group(lane, lane->actor->engine->options.group_requests, &group);
-        if (!list_empty(&group) && !group_run(lane, &group))
+    if (!gathers(lane)) {
+        if (!has_room(lane, &room))
             return false;
+        if (room) {
+            actor_take_group(lane, lane->actor->engine->options.group_requests, &group);
+            if (!list_empty(&group) && !group_run(lane, &group))
+                return false;
+        }
         lane->parked_since_ns = 0;
         /* A worker that nobody waits for syncs by itself: two changes of threads fewer. */
         if (scheduler_is_idle(&lane->actor->engine->fast))

@@ -79,12 +79,14 @@ static bool leaves(const struct stream *stream)
 
 void stream_wait_locked(struct stream *stream)
 {
-    stream->in_mailbox++;
+    if (stream->in_mailbox++ == 0)
+        stream->actor->waiting_streams++;
 }
 
 void stream_waited_locked(struct stream *stream)
 {
-    stream->in_mailbox--;
+    if (--stream->in_mailbox == 0)
+        stream->actor->waiting_streams--;
 }
 
 bool stream_is_unknown_locked(const struct stream *stream)
@@ -136,6 +138,7 @@ static void refuse_expired(struct lane *lane, struct request *request)
 {
     (void)err_set(&request->err, ERR_STREAM_EXPIRED,
         "the transaction was open for too long and was rolled back; start again");
+    lane->parked_since_ns = 0;
     request_finish(lane->actor, request);
 }
 
@@ -271,8 +274,12 @@ bool stream_run_turn(struct lane *lane)
         roll_back(lane);
         stream->expired = true;
     }
-    if (!in_transaction(lane) && !stream->expired && lane_wal_is_full(lane))
-        return true;
+    if (!in_transaction(lane) && !stream->expired) {
+        enum wal_room room = lane_wal_room(lane);
+
+        if (room != WAL_HAS_ROOM)
+            return room != WAL_WAITS;
+    }
     request = actor_take_inbox(lane, false);
     if (request != NULL && stream->expired) {
         stream->expired = false;

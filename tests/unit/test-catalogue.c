@@ -273,6 +273,7 @@ static void test_patch(void)
     struct setting_change change = {.setting = bytes, .value = 50000000};
     uint64_t generation = catalogue_generation(made.catalogue);
     unsigned closed = fake.closed;
+    unsigned changed = fake.changed;
 
     is_code(DO(database_patch, struct database_patch_input, .tenant = S("acme"),
                 .database = S("tmp"), .slug = S("kept"), .set_expires = true),
@@ -290,8 +291,9 @@ static void test_patch(void)
     is_code(DO(database_patch, struct database_patch_input, .tenant = S("acme"),
                 .database = S("kept"), .settings = &change, .setting_count = 1),
         ERR_NONE, "a setting is changed");
-    ok(OUT(struct database_info)->settings->max_bytes == 50000000 && fake.closed == closed + 1,
-        "and the database closes, to open with it");
+    ok(OUT(struct database_info)->settings->max_bytes == 50000000 && fake.closed == closed &&
+            fake.changed == changed + 1,
+        "and the open database follows");
     is_code(DO(database_patch, struct database_patch_input, .tenant = S("acme"),
                 .database = S("kept"), .set_expires = true, .expires_wall_ms = 5),
         ERR_BAD_REQUEST, "it cannot expire in the past");

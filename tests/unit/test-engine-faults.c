@@ -3,6 +3,7 @@
  * database recovers and works again. */
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -286,6 +287,67 @@ static void test_stream_sync(void)
     database_unref(database);
 }
 
+static void set_durability(struct database *database, enum durability durability)
+{
+    database->settings.durability = durability;
+    engine_change_settings(fixture.engine, database);
+}
+
+/* The setting of an open database, while a sync is under way. */
+static void test_durability_changes(void)
+{
+    struct database *database = fixture_database(&fixture, "durability", 6);
+    struct call gated;
+    struct call after;
+    bool early;
+
+    (void)run_sql(&fixture, database, "CREATE TABLE t (a)", NULL);
+    hold_syncs(true);
+    submit(&gated, database, "INSERT INTO t VALUES (1)");
+    wait_for_held_sync();
+    set_durability(database, DURABILITY_RELAXED);
+    is_int(code_of(database, "INSERT INTO t VALUES (2)"), ERR_NONE,
+        "relaxed from now on: a write does not wait for the disk");
+    set_durability(database, DURABILITY_FULL);
+    submit(&after, database, "INSERT INTO t VALUES (3)");
+    (void)poll(NULL, 0, 100); /* it does not come: that takes time */
+    mutex_lock(&after.lock);
+    early = after.done;
+    mutex_unlock(&after.lock);
+    ok(!early, "full again: a write waits");
+    hold_syncs(false);
+    call_wait(&after);
+    is_int(after.request.err.code, ERR_NONE, "and is answered then");
+    call_fini(&after);
+    call_wait(&gated);
+    is_int(gated.request.err.code, ERR_NONE, "what waited before is answered when it is on disk");
+    call_fini(&gated);
+    check_whole(database);
+    database_unref(database);
+}
+
+/* Loops keep entries of a database that may be older than its settings. */
+static void test_settings_of_old_entries(void)
+{
+    struct database *old = fixture_database(&fixture, "settings", 7);
+    struct database *new = fixture_database(&fixture, "settings", 7);
+    enum err_code code;
+
+    (void)run_sql(&fixture, old, "CREATE TABLE t (a)", NULL);
+    close_database(old);
+    new->settings.max_bytes = 1 << 20;
+    engine_change_settings(fixture.engine, new); /* while it is closed */
+    (void)run_sql(&fixture, old, "INSERT INTO t VALUES (zeroblob(3000000))", &code);
+    is_int(
+        code, ERR_QUOTA_EXCEEDED, "settings changed while it was closed hold at the next opening");
+    new->settings.max_bytes = 0;
+    engine_change_settings(fixture.engine, new);
+    (void)run_sql(&fixture, old, "INSERT INTO t VALUES (zeroblob(3000000))", &code);
+    is_int(code, ERR_NONE, "and those changed while it is open at once");
+    database_unref(new);
+    database_unref(old);
+}
+
 /* The disk is full from the n-th write on, for n = 1, 2, ... until nothing fails. */
 static void test_no_space(void)
 {
@@ -336,6 +398,8 @@ int main(void)
     test_header_sync();
     test_checkpoint_sync();
     test_stream_sync();
+    test_durability_changes();
+    test_settings_of_old_entries();
     test_no_space();
     fixture_stop(&fixture);
     fixture_remove(&fixture);

@@ -32,12 +32,41 @@ static void test_slow_after_loss(void)
     database_unref(database);
 }
 
+/* changes() and total_changes() are those of the request, not of who ran before it on the lane. */
+static void test_changes(void)
+{
+    struct database *database = fixture_database(&fixture, "changes", 77);
+    struct call call;
+
+    (void)run_sql(&fixture, database, "CREATE TABLE n (a)", NULL);
+    (void)run_sql(&fixture, database, "INSERT INTO n VALUES (1), (2), (3)", NULL);
+    is_str(run_sql(&fixture, database, "SELECT changes(), total_changes()", NULL), "0|0\n",
+        "a read does not see what its neighbour changed");
+    (void)run_sql(&fixture, database, "UPDATE n SET a = 10 * changes() + total_changes()", NULL);
+    is_str(
+        run_sql(&fixture, database, "SELECT DISTINCT a FROM n", NULL), "0\n", "nor does a write");
+    call_init(&call, &fixture);
+    call_add(&call, "INSERT INTO n VALUES (4), (5)");
+    call_add(&call, "DELETE FROM n WHERE a = 4");
+    call_add(&call, "INSERT INTO n SELECT 10 * changes() + total_changes()");
+    call_add(&call, "UPDATE n SET a = a WHERE 0");
+    call_add(&call, "INSERT INTO n SELECT 10 * changes() + total_changes()");
+    call_add(&call, "SELECT a FROM n ORDER BY rowid DESC LIMIT 3");
+    call.request.mode = MODE_TRANSACTION;
+    call_submit(&call, &fixture, database);
+    call_wait(&call);
+    is_str(call_text(&call), "=2\n=1\n=1\n=0\n=1\n4\n13\n5\n", "but its own it sees");
+    call_fini(&call);
+    database_unref(database);
+}
+
 int main(void)
 {
     fixture_init(&fixture);
     fixture.options.short_steps = 100000;
     fixture_start(&fixture);
     test_slow_after_loss();
+    test_changes();
     fixture_stop(&fixture);
     fixture_remove(&fixture);
     return done_testing();

@@ -1,5 +1,6 @@
 /* Streams beside everybody else: closing at any time, the write lock, the log's length, answers
  * that do not wait for a neighbour. */
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include "tests/lib/engine_fixture.h"
 #include "tests/lib/tap.h"
 
+#define STREAMS 8
 #define ENDLESS                                                                                    \
     "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT max(n) FROM c"
 
@@ -196,6 +198,75 @@ static void test_tick_behind(void)
     database_unref(database);
 }
 
+/* The opening of a database, held until the test says so. */
+static struct {
+    void (*done)(void *argument, const struct err *err);
+    void *argument;
+    atomic_bool holds;
+    atomic_bool held;
+} opening;
+
+static void on_live(void *catalogue, struct database *database,
+    void (*done)(void *argument, const struct err *err), void *argument)
+{
+    if (!atomic_load(&opening.holds)) {
+        done(argument, NULL);
+        return;
+    }
+    opening.done = done;
+    opening.argument = argument;
+    atomic_store(&opening.held, true);
+}
+
+/* Sessions whose first requests wait for the database to open count, each once. */
+static void test_most_sessions(void)
+{
+    struct database *database = fixture_database(&fixture, "most", 6);
+    struct stream *streams[STREAMS + 3];
+    struct call calls[STREAMS + 3];
+    struct call again;
+    unsigned done = 0;
+    unsigned refused = 0;
+
+    atomic_store(&opening.holds, true);
+    for (unsigned i = 0; i < ARRAY_LEN(streams); i++) {
+        streams[i] = open_stream(database);
+        call_init(&calls[i], &fixture);
+        calls[i].request.stream = streams[i];
+        call_add(&calls[i], "SELECT 1");
+        call_submit(&calls[i], &fixture, database);
+        if (i == 0) { /* a second request of a session that waits */
+            call_init(&again, &fixture);
+            again.request.stream = streams[i];
+            call_add(&again, "SELECT 1");
+            call_submit(&again, &fixture, database);
+        }
+    }
+    while (!atomic_load(&opening.held))
+        (void)poll(NULL, 0, 1);
+    atomic_store(&opening.holds, false);
+    opening.done(opening.argument, NULL);
+    for (unsigned i = 0; i < ARRAY_LEN(streams); i++) {
+        call_wait(&calls[i]);
+        done += calls[i].request.err.code == ERR_NONE;
+        refused += calls[i].request.err.code == ERR_OVERLOADED;
+        call_fini(&calls[i]);
+    }
+    call_wait(&again);
+    is_int(again.request.err.code, ERR_NONE, "a session has several requests");
+    call_fini(&again);
+    is_int(done, STREAMS, "so many sessions as there may be wait for an opening");
+    is_int(refused, 3, "the others are refused");
+    is_int(in_stream(streams[STREAMS], database, "SELECT 1"), ERR_OVERLOADED, "then, too");
+    stream_close(fixture.engine, streams[0]);
+    while (in_stream(streams[STREAMS], database, "SELECT 1") != ERR_NONE)
+        (void)poll(NULL, 0, 1);
+    ok(true, "until one of them has closed");
+    for (unsigned i = 1; i < ARRAY_LEN(streams); i++)
+        stream_close(fixture.engine, streams[i]);
+    database_unref(database);
+}
+
 int main(void)
 {
     (void)signal(SIGALRM, on_alarm);
@@ -204,8 +275,11 @@ int main(void)
     fixture.options.wal_soft_bytes = 256 << 10;
     fixture.options.lock_wait_ms = 300;
     fixture.options.short_steps = 100000;
+    fixture.options.streams_per_database = STREAMS;
     fixture_start(&fixture);
+    engine_on_live(fixture.engine, on_live, NULL);
     test_tick_behind();
+    test_most_sessions();
     test_close_early();
     test_close_of_broken();
     test_log_is_bounded();

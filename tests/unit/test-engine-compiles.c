@@ -1,0 +1,169 @@
+/* Texts that take long to compile: tried on a fast worker once, then on slow ones, until they are
+ * cached or the schema changes. */
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tenants/base/check.h"
+#include "tenants/base/clock.h"
+#include "tests/lib/engine_fixture.h"
+#include "tests/lib/tap.h"
+
+#define TABLES 60
+#define CACHED 4
+#define REPEATS 60
+#define ROUNDS 11
+#define LONG "SELECT count(*) FROM v"
+
+static struct fixture fixture;
+static atomic_int row_nice; /* of the thread that made the last row: slow workers are nice */
+
+static void on_alarm(int signal)
+{
+    static const char text[] = "Bail out! an answer never came\n";
+
+    (void)!write(STDOUT_FILENO, text, sizeof(text) - 1);
+    _exit(1);
+}
+
+static void on_row(struct sink *sink, const struct value *values, unsigned count)
+{
+    atomic_store(&row_nice, getpriority(PRIO_PROCESS, 0));
+}
+
+/* True: it ran on a slow worker. */
+static bool runs_slow(struct database *database, const char *sql)
+{
+    struct call call;
+    struct sink_ops ops;
+
+    call_init(&call, &fixture);
+    ops = *call.sink.ops;
+    ops.row = on_row;
+    call.sink.ops = &ops;
+    call_add(&call, sql);
+    call_submit(&call, &fixture, database);
+    call_wait(&call);
+    if (call.request.err.code != ERR_NONE)
+        ok(false, "%s: %s", sql, call.request.err.msg);
+    call_fini(&call);
+    return atomic_load(&row_nice) > 0;
+}
+
+/* A join of many tables takes long to plan, and has a small program; the table is empty. */
+static void make_view(struct database *database)
+{
+    char sql[4096];
+    int len = snprintf(sql, sizeof(sql), "CREATE VIEW v AS SELECT t0.a FROM t AS t0");
+
+    for (int i = 1; i < TABLES; i++)
+        len += snprintf(sql + len, sizeof(sql) - (size_t)len, ", t AS t%d", i);
+    for (int i = 1; i < TABLES; i++)
+        len += snprintf(sql + len, sizeof(sql) - (size_t)len, " %s t%d.a = t%d.b",
+            i == 1 ? "WHERE" : "AND", i, i - 1);
+    (void)run_sql(&fixture, database, "CREATE TABLE t (a, b)", NULL);
+    (void)run_sql(&fixture, database, "CREATE INDEX ta ON t (a)", NULL);
+    (void)run_sql(&fixture, database, "CREATE INDEX tb ON t (b, a)", NULL);
+    (void)run_sql(&fixture, database, sql, NULL);
+}
+
+/* Other statements take its place in the cache. */
+static void fill_cache(struct database *database)
+{
+    char sql[32];
+
+    for (int i = 0; i < 2 * CACHED; i++) {
+        (void)snprintf(sql, sizeof(sql), "SELECT %d", i);
+        (void)run_sql(&fixture, database, sql, NULL);
+    }
+}
+
+/* CPU time of the one fast worker. */
+static uint64_t fast_ns(void)
+{
+    struct timespec now;
+    clockid_t clock;
+
+    CHECK(pthread_getcpuclockid(fixture.threads[0], &clock) == 0);
+    CHECK(clock_gettime(clock, &now) == 0);
+    return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+static uint64_t cost_ns(struct database *database, const char *sql)
+{
+    uint64_t before = fast_ns();
+
+    for (int i = 0; i < REPEATS; i++) {
+        fill_cache(database);
+        (void)runs_slow(database, sql);
+    }
+    return fast_ns() - before;
+}
+
+static void test_remembered(void)
+{
+    struct database *database = fixture_database(&fixture, "long", 1);
+    bool slowly = true;
+    uint64_t quick;
+    uint64_t slow;
+
+    make_view(database);
+    ok(runs_slow(database, LONG), "a text that compiles long runs on a slow worker");
+    for (int i = 0; i < 100 && slowly; i++) /* the lane that has it may be about to be free */
+        slowly = runs_slow(database, LONG);
+    ok(!slowly, "where it is cached, it is as short as any other");
+    fill_cache(database);
+    ok(runs_slow(database, LONG), "and no longer when it is not cached");
+    quick = cost_ns(database, "SELECT 1000");
+    slow = cost_ns(database, LONG);
+    ok(slow < quick + REPEATS * NS_PER_MS / 2,
+        "the fast worker does not try it each time: %llu us against %llu us",
+        (unsigned long long)slow / 1000, (unsigned long long)quick / 1000);
+    database_unref(database);
+}
+
+/* The same text, compiled long, then short. Where others keep the machine busy for a millisecond a
+ * short one is taken for a long one: in most rounds it is not. */
+static void test_forgotten(void)
+{
+    struct database *database = fixture_database(&fixture, "forgotten", 2);
+    unsigned fast = 0;
+    bool slow = true;
+
+    make_view(database);
+    for (int i = 0; i < ROUNDS; i++) {
+        (void)runs_slow(database, LONG);
+        (void)run_sql(&fixture, database, "DROP VIEW v", NULL);
+        (void)run_sql(&fixture, database, "CREATE VIEW v AS SELECT 1 AS x", NULL);
+        fast += runs_slow(database, LONG) ? 0 : 1;
+        for (int j = 0; j < 100 && slow; j++) {
+            fill_cache(database);
+            slow = runs_slow(database, LONG);
+        }
+        (void)run_sql(&fixture, database, "DROP VIEW v", NULL);
+        (void)run_sql(&fixture, database, "DROP TABLE t", NULL);
+        make_view(database);
+    }
+    ok(fast > ROUNDS / 2, "after a change of the schema it is tried again: %u of %d", fast, ROUNDS);
+    ok(!slow, "and what was taken for long by mistake is forgotten, too");
+    database_unref(database);
+}
+
+int main(void)
+{
+    (void)signal(SIGALRM, on_alarm);
+    (void)alarm(240);
+    fixture_init(&fixture);
+    fixture.options.workers = 1;
+    fixture.options.cached_statements = CACHED;
+    fixture.options.memory_per_database = 1ULL << 30;
+    fixture_start(&fixture);
+    test_remembered();
+    test_forgotten();
+    fixture_stop(&fixture);
+    fixture_remove(&fixture);
+    return done_testing();
+}
