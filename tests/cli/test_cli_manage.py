@@ -54,6 +54,14 @@ def test_show(rook, orders):
     assert json.loads(rook.check("db", "show", "orders", "--json"))["usage"]["bytes"] == 1536
 
 
+def test_a_setting_of_zero_bytes_is_the_servers_default(rook, fake, orders):
+    fake.canned["GET /v1/databases/orders"] = (200, {"success": True, "data": {
+        "slug": "orders", "settings": {"maxBytes": 0, "memoryBytes": 1048576}}})
+    text = rook.check("db", "show", "orders")
+    assert "maxBytes: server's default" in text and "memoryBytes: 1.0 MiB" in text, text
+    assert json.loads(rook.check("db", "show", "orders", "--json"))["settings"]["maxBytes"] == 0
+
+
 def test_rename(rook, fake, orders):
     rook.check("db", "rename", "orders", "sales")
     assert last(fake, "PATCH")["path"] == "/v1/databases/orders"
@@ -154,6 +162,15 @@ def test_list_and_revoke_tokens(rook, fake):
     assert rook.check("token", "list").splitlines()[1].split() == ["tok_2", "ci", "readwrite"]
     rook.check("token", "revoke", "tok_2", "tok_3")
     assert last(fake, "DELETE")["path"] == "/v1/tokens/tok_3"
+
+
+def test_the_list_shows_what_a_token_reaches(rook, fake):
+    fake.canned["GET /v1/tokens?pageSize=1000"] = (200, {"success": True, "data": [
+        {"id": "tok_1", "name": "report", "role": "readonly", "databases": ["orders"],
+         "tableScope": ["orders", "items"], "createdAt": "2026-01-02T03:04:05.000Z", "expiresAt": None}]})
+    head, line = rook.check("token", "list").splitlines()
+    assert head.split() == ["ID", "NAME", "ROLE", "DATABASES", "TABLES", "CREATED", "EXPIRES"]
+    assert line.split()[3:6] == ["orders", "orders,", "items"]
 
 
 # -- tenants, stats -------------------------------------------------------------------------------
