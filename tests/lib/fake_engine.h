@@ -19,7 +19,7 @@ static struct {
     unsigned removed;   /* families removed */
     unsigned fail_next; /* so many requests are refused */
     unsigned run_twice; /* so many procedures are run, undone, and run again */
-    unsigned changed; /* engine_change_settings() */
+    unsigned changed;   /* engine_change_settings() */
     bool hold_closes;   /* engine_close_database() answers at fake_release_closes() */
     bool hold_requests; /* requests run at fake_run_held() */
     unsigned held_requests;
