@@ -367,6 +367,10 @@ void sql_error_describe(
         ret_error->hint = STR_LITERAL("Use a token whose table scope includes it.");
         return;
     }
+    if (str_is(ret_error->message, "incomplete input")) {
+        ret_error->hint = STR_LITERAL("The statement ends before it is whole.");
+        return;
+    }
     if (ret_error->kind == SQL_ERROR_FK && ret_error->table.len == 0)
         ret_error->table = arena_str(arena, target_table(sql, verb.word));
     if (ret_error->kind == SQL_ERROR_READONLY && err->code != ERR_ROLE_FORBIDS &&

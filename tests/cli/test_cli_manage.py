@@ -175,6 +175,18 @@ def test_the_list_shows_what_a_token_reaches(rook, fake):
 
 # -- tenants, stats -------------------------------------------------------------------------------
 
+def test_a_deleted_tenant_can_be_brought_back(operator, fake):
+    operator.check("tenant", "create", "globex")
+    fake.canned["DELETE /v1/admin/tenants/globex"] = (200, {"success": True, "data": {
+        "slug": "globex", "restorableUntil": "2026-01-02T03:04:05.000Z"}})
+    result = operator("tenant", "delete", "globex", "--yes")
+    assert result.status == 0 and "rook tenant restore globex" in result.err, result
+    fake.canned["POST /v1/admin/tenants/globex/restore"] = (200, {"success": True, "data": {"slug": "globex"}})
+    result = operator("tenant", "restore", "globex")
+    assert result.status == 0 and "restored tenant globex" in result.err, result
+    assert last(fake, "POST")["path"] == "/v1/admin/tenants/globex/restore"
+
+
 def test_tenants(operator, fake):
     operator.check("tenant", "create", "globex", "--name", "Globex", "--external-id", "X7",
                    "--set", "maxDatabases=5", "--set", "createOnFirstUse=true")
