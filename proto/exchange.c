@@ -108,6 +108,7 @@ static void fail_route(struct exchange *x, const struct route_match *match, cons
 {
     static const char *const names[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"};
     char allow[64] = "";
+    struct err told = *err;
     size_t len = 0;
     struct str text;
 
@@ -127,8 +128,9 @@ static void fail_route(struct exchange *x, const struct route_match *match, cons
         }
         text = arena_str(&x->arena, str_make(allow, len));
         http_response_header(&x->response, "Allow", text);
+        (void)err_set(&told, err->code, "%s; it takes %.*s", err->msg, (int)len, allow);
     }
-    exchange_fail(x, err);
+    exchange_fail(x, &told);
 }
 
 /* 411, 415. Returns false when answered. */
@@ -141,7 +143,9 @@ static bool check_body(struct exchange *x)
             http_header_get(&x->http, "transfer-encoding").ptr == NULL) {
             struct err err = ERR_INIT;
 
-            (void)err_set(&err, ERR_BAD_REQUEST, "this route takes a body, and its length");
+            (void)err_set(&err, ERR_BAD_REQUEST,
+                "this route takes a body: send it with Content-Length or Transfer-Encoding: "
+                "chunked");
             err.native = 411;
             exchange_fail(x, &err);
             return false;

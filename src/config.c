@@ -257,12 +257,22 @@ static int set_flag(
     return option_set(options, row, value == NULL ? "on" : value, source, ret_err);
 }
 
+/* A switch takes its word as --name=on, as --help writes it (--name on), or none: no argument
+ * stands alone here, so a word behind a switch is the switch's. */
+static const char *switch_word(unsigned index, int argc, char **argv)
+{
+    if (option_rows[index].kind != OPTION_BOOL || optarg != NULL)
+        return optarg;
+    return optind < argc && argv[optind][0] != '-' ? argv[optind++] : NULL;
+}
+
 /* With `only_config`, looks for --config, --help and --version alone: the file comes first. */
 static int read_flags(struct options *options, int argc, char **argv, bool only_config,
     enum config_action *ret_action, struct err *ret_err)
 {
     struct option longs[OPTIONS_MAX + 4];
     bool seen[OPTIONS_MAX] = {false};
+    const char *value;
     int flag;
 
     fill_long_options(longs);
@@ -274,6 +284,9 @@ static int read_flags(struct options *options, int argc, char **argv, bool only_
             return err_set(ret_err, ERR_BAD_REQUEST,
                 flag == ':' ? "%s: needs a value" : "%s: unknown option; see rookeryd --help",
                 argv[optind - 1]);
+        value = flag >= FLAG_ROW && flag < FLAG_HELP
+                    ? switch_word((unsigned)(flag - FLAG_ROW), argc, argv)
+                    : NULL;
         if (flag == FLAG_HELP || flag == 'h')
             *ret_action = CONFIG_HELP;
         else if (flag == FLAG_VERSION || flag == 'V')
@@ -281,7 +294,7 @@ static int read_flags(struct options *options, int argc, char **argv, bool only_
         else if (flag == FLAG_CHECK)
             *ret_action = CONFIG_CHECK;
         else if ((strcmp(option_rows[flag - FLAG_ROW].name, "config") == 0) == only_config &&
-                 set_flag(options, (unsigned)(flag - FLAG_ROW), seen, optarg, ret_err) < 0)
+                 set_flag(options, (unsigned)(flag - FLAG_ROW), seen, value, ret_err) < 0)
             return -1;
     }
     if (optind < argc)

@@ -178,6 +178,16 @@ static void refuse_turn(struct connection *connection, enum err_code code, const
     turn_refuse(connection->turn, &err);
 }
 
+static void refuse_body(struct connection *connection) ON(loop_thread)
+{
+    char reason[96];
+
+    (void)snprintf(reason, sizeof(reason),
+        "the request's body is larger than %llu bytes (--max-body)",
+        (unsigned long long)connection->loop->limits.max_body_bytes);
+    refuse_turn(connection, ERR_TOO_LARGE, reason);
+}
+
 /* The request is whole. */
 static void begin(struct connection *connection, struct str body) ON(loop_thread)
 {
@@ -212,7 +222,7 @@ static size_t open_body(struct connection *connection, struct turn *turn, struct
     uint64_t length = head->has_content_length ? head->content_length : 0;
 
     if (length > connection->loop->limits.max_body_bytes) {
-        refuse_turn(connection, ERR_TOO_LARGE, "the request's body is too large");
+        refuse_body(connection);
         return 0;
     }
     if (!head->chunked && length <= rest.len) {
@@ -318,7 +328,7 @@ static size_t take_chunked_body(struct connection *connection, const char *bytes
         break;
     }
     if (turn->body.len + part.len > connection->loop->limits.max_body_bytes) {
-        refuse_turn(connection, ERR_TOO_LARGE, "the request's body is too large");
+        refuse_body(connection);
         return len;
     }
     if (charge(connection, part.len) < 0)

@@ -224,7 +224,7 @@ static void apply_reload(struct server *server,
     }
     if (open_log(server, &err) < 0)
         log_error("log.refused", "error=\"%s\"", err.msg);
-    log_info("config.reloaded", "level=%d", (int)options->log_level);
+    log_info("config.reloaded", "log_level=%d", (int)options->log_level);
     options_fini(fresh);
     mem_free(fresh);
 }

@@ -11,8 +11,8 @@
 #include "tenants/base/metrics.h"
 
 static const short statuses[] = {0, 200, 201, 202, 204, 301, 302, 304, 400, 401, 403, 404, 405, 406,
-    408, 409, 410, 411, 412, 413, 414, 415, 416, 417, 422, 423, 424, 426, 428, 429, 431, 451, 500,
-    501, 502, 503, 504, 505, 507};
+    408, 409, 410, 411, 412, 413, 414, 415, 416, 417, 422, 423, 424, 426, 428, 429, 431, 451, 499,
+    500, 501, 502, 503, 504, 505, 507};
 static_assert(ARRAY_LEN(statuses) <= METRIC_STATUS_MAX, "METRIC_STATUS_MAX is too small");
 
 /* Index 0: statuses not in the table. */
@@ -74,15 +74,24 @@ void traffic_count_refusal(int status)
     count(0, "none", "none", status);
 }
 
+/* What was cancelled because its client left is no failure of the server: 499, as nginx counts it.
+ * Nobody is sent that. */
+static int status_of(const struct exchange *x)
+{
+    return x->request.err.code == ERR_CANCELLED && atomic_load(&x->client_gone)
+               ? 499
+               : x->response.status;
+}
+
 static void count_exchange(const struct exchange *x) ON(loop_thread)
 {
     const char *dialect;
     unsigned route = route_index(x, &dialect);
 
     if (route == 0 || route >= METRIC_ROUTES_MAX)
-        traffic_count_refusal(x->response.status);
+        traffic_count_refusal(status_of(x));
     else
-        count(route, dialect, x->route->name, x->response.status);
+        count(route, dialect, x->route->name, status_of(x));
 }
 
 static const char *method_name(enum http_method method)
@@ -109,7 +118,7 @@ static const char *method_name(enum http_method method)
 static void log_request(const struct turn *turn, uint64_t took_ns)
 {
     const struct http_request *http = &turn->x.http;
-    int status = turn->x.response.status;
+    int status = status_of(&turn->x);
     bool failed = status >= 500 && status != 501 && status != 503 && status != 507;
     bool slow = took_ns > turn->loop->limits.slow_request_ns;
     char path[256];

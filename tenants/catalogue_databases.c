@@ -409,8 +409,8 @@ int store_database_patch(const struct store *store, const struct database_patch_
         rename_to(store, &tenant, input->slug, &info, &slug, ret_err) < 0)
         return -1;
     name = input->name.ptr == NULL ? info.name : input->name;
-    if (name.len == 0)
-        name = slug;
+    if (name.len == 0 || (input->name.ptr == NULL && str_equal(info.name, info.slug)))
+        name = slug; /* nobody gave it one of its own */
     expires = input->set_expires ? input->expires_wall_ms : info.expires_wall_ms;
     if (store_check_name(name, ret_err) < 0)
         return -1;

@@ -270,8 +270,8 @@ int store_tenant_patch(const struct store *store, const struct tenant_patch_inpu
             return -1;
     }
     name = input->name.ptr == NULL ? tenant.name : input->name;
-    if (name.len == 0)
-        name = slug;
+    if (name.len == 0 || (input->name.ptr == NULL && str_equal(tenant.name, tenant.slug)))
+        name = slug; /* nobody gave it one of its own */
     external_id = input->external_id.ptr == NULL ? tenant.external_id : input->external_id;
     if (store_check_name(name, ret_err) < 0 ||
         check_external_id(store, external_id, tenant.tenant_id, ret_err) < 0)

@@ -389,9 +389,8 @@ int guard_check_text(struct str sql, const struct sql_verb *verb, struct err *re
         is_ddl = is_ddl || str_is_nocase(verb->word, ddl[i]);
 
     if (str_is_nocase(verb->word, "VACUUM"))
-        return err_set(ret_err, ERR_GUARD,
-            "VACUUM is not available: the server reuses free pages; "
-            "an export is a compact copy");
+        return err_set(
+            ret_err, ERR_GUARD, "VACUUM is not available: the server reuses free pages by itself");
     if (str_is_nocase(verb->word, "ATTACH") || str_is_nocase(verb->word, "DETACH"))
         return err_set(ret_err, ERR_GUARD,
             "%s is not available: a request reaches one database; "

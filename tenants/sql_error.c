@@ -51,6 +51,16 @@ static enum err_code code_of(int native)
     return (native & 0xff) == native ? ERR_SQL : code_of(native & 0xff);
 }
 
+/* SQLite says that something is too big, not what would be small enough. */
+static void name_limit(struct err *err, struct sqlite3 *db)
+{
+    bool is_sql = strcmp(err->msg, "statement too long") == 0;
+    int limit = sqlite3_limit(db, is_sql ? SQLITE_LIMIT_SQL_LENGTH : SQLITE_LIMIT_LENGTH, -1);
+
+    (void)snprintf(err->msg, sizeof(err->msg), "%s longer than %d bytes",
+        is_sql ? "the statement is" : "a text, a blob or a row would be", limit);
+}
+
 int sql_err_set(struct err *err, struct sqlite3 *db, int rc)
 {
     int native = sqlite3_extended_errcode(db);
@@ -63,6 +73,8 @@ int sql_err_set(struct err *err, struct sqlite3 *db, int rc)
     err->native = is_last ? native : rc;
     err->code = code_of(err->native);
     err->sql_offset = is_last ? sqlite3_error_offset(db) : -1;
+    if (err->code == ERR_TOO_LARGE)
+        name_limit(err, db);
     return -1;
 }
 
@@ -131,6 +143,8 @@ static const struct {
     {SQLITE_RANGE, SQL_ERROR_TOO_MANY_PARAMS},
 };
 
+#define OWNER_CHANGES_SCHEMA "Only the role owner may change the schema; use an owner's token."
+
 /* kind and verb -> hint; verb NULL: any other. */
 static const struct {
     enum sql_error_kind kind;
@@ -166,6 +180,9 @@ static const struct {
     {SQL_ERROR_LOCKED, NULL, "Another request holds the database; try again."},
     {SQL_ERROR_TOO_MANY_PARAMS, NULL,
         "Send exactly one value for each parameter of the statement."},
+    {SQL_ERROR_READONLY, "CREATE", OWNER_CHANGES_SCHEMA},
+    {SQL_ERROR_READONLY, "DROP", OWNER_CHANGES_SCHEMA},
+    {SQL_ERROR_READONLY, "ALTER", OWNER_CHANGES_SCHEMA},
     {SQL_ERROR_READONLY, NULL, "Nothing can be written here; use a token that may write."},
 };
 
@@ -348,6 +365,10 @@ void sql_error_describe(
         ret_error->table = ret_error->near;
         ret_error->near = str_make(NULL, 0);
         ret_error->hint = STR_LITERAL("Use a token whose table scope includes it.");
+        return;
+    }
+    if (str_is(ret_error->message, "incomplete input")) {
+        ret_error->hint = STR_LITERAL("The statement ends before it is whole.");
         return;
     }
     if (ret_error->kind == SQL_ERROR_FK && ret_error->table.len == 0)

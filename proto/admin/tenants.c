@@ -58,7 +58,8 @@ static void create(struct exchange *x)
         persql_fail(x, ERR_BAD_REQUEST, "'slug' is missing");
         return;
     }
-    if (persql_read_settings(x, body, SETTING_TENANT, &input->settings, &input->setting_count) == 0)
+    if (persql_read_settings(
+            x, body, SETTING_TENANT, NULL, &input->settings, &input->setting_count) == 0)
         catalogue_tenant_create(call, input);
 }
 
@@ -120,6 +121,9 @@ static void delete (struct exchange *x)
 
 static void patch(struct exchange *x)
 {
+    /* What write_tenant() writes: an answer may come back with a member changed. */
+    static const char *const shown[] = {"id", "slug", "name", "externalId", "databaseCount",
+        "settings", "createdAt", "updatedAt", "deletedAt", "restorableUntil", NULL};
     const struct node *body = persql_body(x, false);
     struct catalogue_call *call = NULL;
     struct tenant_patch_input *input =
@@ -138,7 +142,8 @@ static void patch(struct exchange *x)
     }
     if (external != NULL && external->type == TOKEN_NULL)
         input->external_id = STR_LITERAL("");
-    if (persql_read_settings(x, body, SETTING_TENANT, &input->settings, &input->setting_count) == 0)
+    if (persql_read_settings(
+            x, body, SETTING_TENANT, shown, &input->settings, &input->setting_count) == 0)
         catalogue_tenant_patch(call, input);
 }
 

@@ -132,7 +132,8 @@ static int read_item(struct exchange *x, const struct node *body, struct databas
         persql_fail(x, ERR_BAD_REQUEST, "'slug' is missing");
         return -1;
     }
-    return persql_read_settings(x, body, SETTING_DATABASE, &item->settings, &item->setting_count);
+    return persql_read_settings(
+        x, body, SETTING_DATABASE, NULL, &item->settings, &item->setting_count);
 }
 
 static int read_items(
@@ -237,6 +238,10 @@ void persql_database_usage(struct exchange *x)
 
 void persql_database_patch(struct exchange *x)
 {
+    /* What write_database() writes: an answer may come back with a member changed. */
+    static const char *const shown[] = {"id", "slug", "name", "namespaceSlug", "status", "region",
+        "createdAt", "updatedAt", "expiresAt", "forkedFromId", "createdBy", "deletedAt",
+        "restorableUntil", "settings", "usage", NULL};
     struct database_input *named = make_input(x);
     const struct node *body = named == NULL ? NULL : persql_body(x, false);
     struct catalogue_call *call = NULL;
@@ -254,8 +259,8 @@ void persql_database_patch(struct exchange *x)
         exchange_fail(x, &err);
         return;
     }
-    if (persql_read_settings(x, body, SETTING_DATABASE, &input->settings, &input->setting_count) ==
-        0)
+    if (persql_read_settings(
+            x, body, SETTING_DATABASE, shown, &input->settings, &input->setting_count) == 0)
         catalogue_database_patch(call, input);
 }
 

@@ -98,9 +98,12 @@ void persql_write_deletion(
 /* What deleting a tenant or database answers, and the end of the answer. */
 void persql_finish_deleted(struct exchange *x, struct encoder *encoder, struct str id,
     struct str slug, int64_t restorable_until_wall_ms);
-/* Settings named in the body. -1: answered. */
+/* Settings named in the body, or in its "settings", where an unknown one is refused. `others`,
+ * NULL-terminated: the body's members that are no settings, any further one is refused too; NULL:
+ * the body may hold what it likes. -1: answered. */
 int persql_read_settings(struct exchange *x, const struct node *body, enum setting_scope scope,
-    const struct setting_change **ret_changes, size_t *ret_count) MUST_CHECK;
+    const char *const *others, const struct setting_change **ret_changes, size_t *ret_count)
+    MUST_CHECK;
 /* {"durability":"full",...} */
 void persql_write_settings(struct encoder *encoder, enum setting_scope scope, const void *values);
 

@@ -1,4 +1,6 @@
 /* The typed settings of databases and tenants, in bodies and answers. */
+#include <stdio.h>
+
 #include "proto/persql/persql.h"
 
 /* One member that names a setting. Null is "back to the default". */
@@ -26,12 +28,40 @@ static int read_change(const struct setting *setting, const struct node *node,
         token_name(node->type));
 }
 
+static int refuse_unknown(enum setting_scope scope, struct str key, struct err *ret_err)
+{
+    char names[160] = "";
+    size_t len = 0;
+    size_t count;
+    const struct setting *table = settings_table(&count);
+
+    for (size_t i = 0; i < count && len < sizeof(names); i++) {
+        if (table[i].scope == scope)
+            len += (size_t)snprintf(
+                names + len, sizeof(names) - len, "%s%s", len == 0 ? "" : ", ", table[i].wire_name);
+    }
+    return err_set(ret_err, ERR_BAD_REQUEST, "there is no setting '%.*s'; the settings are %s",
+        (int)MIN(key.len, 64), key.ptr, names);
+}
+
+static bool is_one_of(struct str key, const char *const *names)
+{
+    for (; *names != NULL; names++) {
+        if (str_is(key, *names))
+            return true;
+    }
+    return false;
+}
+
+/* `others`: what else may be there; NULL: anything. */
 static int read_members(const struct node *object, enum setting_scope scope,
-    struct setting_change *changes, size_t *count, struct err *ret_err)
+    const char *const *others, struct setting_change *changes, size_t *count, struct err *ret_err)
 {
     for (const struct node *node = object->first; node != NULL; node = node->next) {
         const struct setting *setting = setting_find(scope, node->key);
 
+        if (setting == NULL && others != NULL && !is_one_of(node->key, others))
+            return refuse_unknown(scope, node->key, ret_err);
         if (setting == NULL)
             continue;
         if (read_change(setting, node, &changes[*count], ret_err) < 0)
@@ -42,8 +72,9 @@ static int read_members(const struct node *object, enum setting_scope scope,
 }
 
 int persql_read_settings(struct exchange *x, const struct node *body, enum setting_scope scope,
-    const struct setting_change **ret_changes, size_t *ret_count)
+    const char *const *others, const struct setting_change **ret_changes, size_t *ret_count)
 {
+    static const char *const none[] = {NULL};
     const struct node *nested = node_get(body, "settings");
     size_t most = body->count + (nested == NULL ? 0 : nested->count);
     struct setting_change *changes;
@@ -57,8 +88,8 @@ int persql_read_settings(struct exchange *x, const struct node *body, enum setti
     changes = persql_array(x, most + 1, sizeof(*changes));
     if (changes == NULL)
         return -1;
-    if (read_members(body, scope, changes, &count, &err) < 0 ||
-        (nested != NULL && read_members(nested, scope, changes, &count, &err) < 0)) {
+    if (read_members(body, scope, others, changes, &count, &err) < 0 ||
+        (nested != NULL && read_members(nested, scope, none, changes, &count, &err) < 0)) {
         exchange_fail(x, &err);
         return -1;
     }

@@ -151,6 +151,21 @@ static const char *database_path(struct client *client, const struct target *tar
     return client_path(client, "/v1/databases", target->database, NULL);
 }
 
+/* The settings as people read them: 0 bytes is no limit of the database's own. */
+static json_t *settings_for_people(const json_t *settings)
+{
+    json_t *copy = json_deep_copy(settings);
+    const char *key;
+    json_t *value;
+
+    json_object_foreach(copy, key, value) {
+        if (strstr(key, "Bytes") != NULL && json_is_integer(value) &&
+            json_integer_value(value) == 0)
+            (void)json_object_set_new(copy, key, json_string("server's default"));
+    }
+    return copy;
+}
+
 int cmd_db_show(struct client *client, const struct args *args)
 {
     struct answer answer = {0};
@@ -165,7 +180,7 @@ int cmd_db_show(struct client *client, const struct args *args)
     show_object(&client->show, answer.data, one_columns);
     settings = json_object_get(answer.data, "settings");
     if (show_is_for_people(&client->show) && json_object_size(settings) > 0) {
-        json_t *titled = json_pack("{s:O}", "Settings", settings);
+        json_t *titled = json_pack("{s:o}", "Settings", settings_for_people(settings));
         show_tree(&client->show, titled);
         json_decref(titled);
     }

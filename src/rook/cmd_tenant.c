@@ -106,13 +106,35 @@ int cmd_tenant_delete(struct client *client, const struct args *args)
 {
     const char *slug = args_word(args, 0);
     struct answer answer = {0};
+    const char *until;
     int status = confirm(args,
         arena_printf(&client->arena, "This deletes the tenant %s with all its databases.", slug),
         slug);
 
     if (status == 0)
         status = client_call(client, "DELETE", tenant_path(client, slug), NULL, NULL, 0, &answer);
-    if (status == 0)
+    if (status != 0)
+        return status;
+    until = json_text(answer.data, "restorableUntil", NULL);
+    if (until != NULL && show_is_for_people(&client->show)) {
+        note(client->quiet,
+            "deleted tenant %s; until %s this brings it back: rook tenant restore %s", slug, until,
+            slug);
+        answer_fini(&answer);
+    } else {
         finish(client, &answer, "deleted tenant", slug);
+    }
+    return EXIT_OK;
+}
+
+int cmd_tenant_restore(struct client *client, const struct args *args)
+{
+    const char *slug = args_word(args, 0);
+    struct answer answer = {0};
+    int status = client_call(client, "POST",
+        client_path(client, "/v1/admin/tenants", slug, "restore", NULL), NULL, NULL, 0, &answer);
+
+    if (status == 0)
+        finish(client, &answer, "restored tenant", slug);
     return status;
 }

@@ -6,9 +6,9 @@ static const struct show_column columns[] = {
     {"name", "NAME", SHOW_PLAIN},
     {"role", "ROLE", SHOW_PLAIN},
     {"databases", "DATABASES", SHOW_PLAIN},
+    {"tableScope", "TABLES", SHOW_PLAIN},
     {"createdAt", "CREATED", SHOW_TIME},
     {"expiresAt", "EXPIRES", SHOW_TIME},
-    {"lastUsedAt", "LAST USED", SHOW_TIME},
     {0},
 };
 

@@ -49,11 +49,12 @@ struct guess {
     size_t distance;
 };
 
+/* Nearer than the guess so far, and most of the word is right. */
 static void guess_from(struct guess *guess, const char *typed, const char *candidate)
 {
     size_t d = distance(typed, candidate);
 
-    if (d < guess->distance)
+    if (d < guess->distance && d < (strlen(typed) + 1) / 2)
         *guess = (struct guess){candidate, d};
 }
 

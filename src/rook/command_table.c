@@ -172,5 +172,7 @@ const struct command command_table[] = {
         cmd_tenant_set},
     {"tenant delete", "TENANT", "delete a tenant and its databases (operator)", NULL, yes_options,
         cmd_tenant_delete},
+    {"tenant restore", "TENANT", "bring a deleted tenant back (operator)", NULL, NULL,
+        cmd_tenant_restore},
     {0},
 };

@@ -31,6 +31,7 @@ int cmd_tenant_create(struct client *client, const struct args *args);
 int cmd_tenant_show(struct client *client, const struct args *args);
 int cmd_tenant_set(struct client *client, const struct args *args);
 int cmd_tenant_delete(struct client *client, const struct args *args);
+int cmd_tenant_restore(struct client *client, const struct args *args);
 
 int cmd_help(struct client *client, const struct args *args);
 

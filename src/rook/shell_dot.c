@@ -251,7 +251,7 @@ static int dot_help(struct shell *shell, const struct dot_words *words)
 
     (void)words;
     for (const struct dot_command *c = commands; c->name != NULL; c++)
-        (void)fprintf(out, "%s %-*s %s\n", c->name, (int)(24 - strlen(c->name)), c->args, c->help);
+        (void)fprintf(out, "%s %-*s %s\n", c->name, (int)(29 - strlen(c->name)), c->args, c->help);
     (void)fputs("\nStatements end with a semicolon. BEGIN … COMMIT is sent as one transaction.\n"
                 "Tab completes names and keywords, Ctrl-R searches the history, Ctrl-C stops the\n"
                 "running statement or drops the line, Ctrl-D leaves.\n",

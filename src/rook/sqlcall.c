@@ -2,7 +2,9 @@
 
 static json_t *statement_body(const struct statement *statement)
 {
-    json_t *sql = json_stringn(statement->sql.ptr, statement->sql.len);
+    const char *text =
+        statement->sql.len == 0 ? "" : statement->sql.ptr; /* an empty buf's is NULL */
+    json_t *sql = json_stringn(text, statement->sql.len);
 
     return sql != NULL ? json_pack("{s:o}", "sql", sql) : NULL;
 }

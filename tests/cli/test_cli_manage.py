@@ -54,6 +54,14 @@ def test_show(rook, orders):
     assert json.loads(rook.check("db", "show", "orders", "--json"))["usage"]["bytes"] == 1536
 
 
+def test_a_setting_of_zero_bytes_is_the_servers_default(rook, fake, orders):
+    fake.canned["GET /v1/databases/orders"] = (200, {"success": True, "data": {
+        "slug": "orders", "settings": {"maxBytes": 0, "memoryBytes": 1048576}}})
+    text = rook.check("db", "show", "orders")
+    assert "maxBytes: server's default" in text and "memoryBytes: 1.0 MiB" in text, text
+    assert json.loads(rook.check("db", "show", "orders", "--json"))["settings"]["maxBytes"] == 0
+
+
 def test_rename(rook, fake, orders):
     rook.check("db", "rename", "orders", "sales")
     assert last(fake, "PATCH")["path"] == "/v1/databases/orders"
@@ -156,7 +164,28 @@ def test_list_and_revoke_tokens(rook, fake):
     assert last(fake, "DELETE")["path"] == "/v1/tokens/tok_3"
 
 
+def test_the_list_shows_what_a_token_reaches(rook, fake):
+    fake.canned["GET /v1/tokens?pageSize=1000"] = (200, {"success": True, "data": [
+        {"id": "tok_1", "name": "report", "role": "readonly", "databases": ["orders"],
+         "tableScope": ["orders", "items"], "createdAt": "2026-01-02T03:04:05.000Z", "expiresAt": None}]})
+    head, line = rook.check("token", "list").splitlines()
+    assert head.split() == ["ID", "NAME", "ROLE", "DATABASES", "TABLES", "CREATED", "EXPIRES"]
+    assert line.split()[3:6] == ["orders", "orders,", "items"]
+
+
 # -- tenants, stats -------------------------------------------------------------------------------
+
+def test_a_deleted_tenant_can_be_brought_back(operator, fake):
+    operator.check("tenant", "create", "globex")
+    fake.canned["DELETE /v1/admin/tenants/globex"] = (200, {"success": True, "data": {
+        "slug": "globex", "restorableUntil": "2026-01-02T03:04:05.000Z"}})
+    result = operator("tenant", "delete", "globex", "--yes")
+    assert result.status == 0 and "rook tenant restore globex" in result.err, result
+    fake.canned["POST /v1/admin/tenants/globex/restore"] = (200, {"success": True, "data": {"slug": "globex"}})
+    result = operator("tenant", "restore", "globex")
+    assert result.status == 0 and "restored tenant globex" in result.err, result
+    assert last(fake, "POST")["path"] == "/v1/admin/tenants/globex/restore"
+
 
 def test_tenants(operator, fake):
     operator.check("tenant", "create", "globex", "--name", "Globex", "--external-id", "X7",

@@ -184,6 +184,13 @@ def test_without_a_token_status_4_says_what_to_do(bare, fake):
     assert result.status == 4 and "rook login" in result.err and not fake.seen
 
 
+@pytest.mark.parametrize("words", [("bogus",), ("xyz",), ("token", "create", "--name", "x")])
+def test_a_guess_must_be_near(rook, words):
+    """What shares hardly a letter with the word was not meant."""
+    result = rook(*words)
+    assert result.status == 2 and "unknown" in result.err and "did you mean" not in result.err, result
+
+
 @pytest.mark.parametrize("words, says", [
     ((), "usage: rook"),
     (("qurey", "x"), "did you mean 'query'"),

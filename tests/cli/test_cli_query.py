@@ -192,3 +192,10 @@ def test_wide_rows_stay_a_table_for_programs(rook, fake):
         200, ok({"columns": ["x"], "rows": [["a" * 500]]}))
     assert len(rook.check("query", "acme/orders", "select 1").splitlines()) == 3
     assert rook.check("query", "acme/orders", "select 1", "--format", "line") == f"x = {'a' * 500}\n"
+
+
+@pytest.mark.parametrize("words, stdin", [(("",), ""), ((), ""), (("-",), "")])
+def test_no_sql_is_the_servers_to_refuse(rook, fake, orders, words, stdin):
+    """An empty text is UTF-8, and the server says best that there is no statement in it."""
+    result = rook("query", "orders", *words, stdin=stdin)
+    assert fake.seen[-1]["body"]["sql"] == "" and "UTF-8" not in result.err, result

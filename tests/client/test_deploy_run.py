@@ -105,3 +105,13 @@ def test_an_unknown_option_is_refused(tmp_path):
     with Run(tmp_path, "--bulid-only") as run:
         assert run.process.wait(60) == 2
     assert "--bulid-only" in (tmp_path / "stderr").read_text()
+
+
+def test_on_a_unix_socket_the_greeting_says_so(tmp_path):
+    path = tmp_path / "s"
+    with Run(tmp_path, options=["--listen", f"unix:{path}", "--data", "d"]) as run:
+        text = run.greeting()
+        assert f"running at unix:{path} " in text and "running at http" not in text, text
+        answer = subprocess.run(["bash", "-c", curl_line(text)], capture_output=True, text=True, timeout=30)
+        assert "jackdaw" in answer.stdout, answer
+        assert run.interrupt() == 0

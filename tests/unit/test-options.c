@@ -113,6 +113,16 @@ static void test_precedence(void)
     is_int(options.listen.count, 2, "flags repeat");
     ok(options.metrics_public, "a bare switch means on");
     options_fini(&options);
+    ok(load(&options, &err,
+           ARGS(A("--metrics-public"), A("on"), A("--config"), A("/dev/null"), A("--loops=3")),
+           no_environment, &action) == 0,
+        "a switch and its word, as --help writes it");
+    ok(options.metrics_public && options.loops == 3, "... means the word, and what follows counts");
+    options_fini(&options);
+    ok(load(&options, &err, ARGS(A("--metrics-public"), A("off")), no_environment, &action) == 0,
+        "a switch and off");
+    ok(!options.metrics_public, "... means off");
+    options_fini(&options);
 }
 
 static void test_refusals(void)
@@ -128,6 +138,8 @@ static void test_refusals(void)
     is_refused("not a time", ARGS(A("--idle-timeout=1w")), no_environment, "not a time");
     is_refused("not a choice", ARGS(A("--commit=fast")), no_environment, "pipelined|inline");
     is_refused("not a switch", ARGS(A("--metrics-public=maybe")), no_environment, "on or off");
+    is_refused("not a switch's word", ARGS(A("--metrics-public"), A("maybe")), no_environment,
+        "on or off");
     is_refused("twice", ARGS(A("--workers=1"), A("--workers=2")), no_environment, "given twice");
     is_refused("contradiction", ARGS(A("--wal-soft=65m")), no_environment, "contradict");
     is_refused("no address", ARGS(A("--listen=")), no_environment, "at least one address");

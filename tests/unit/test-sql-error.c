@@ -54,6 +54,7 @@ static const struct expected cases[] = {
     {"SELECT * FROM missing", SQL_ERROR_UNKNOWN_TABLE, "missing", "", "", "", 0, "sqlite_schema"},
     {"SELECT * FROM main.missing", SQL_ERROR_UNKNOWN_TABLE, "missing", "", "", "", 0, ""},
     {"DROP VIEW missing", SQL_ERROR_UNKNOWN_TABLE, "missing", "", "", "", 0, ""},
+    {"SELECT * FROM users WHERE", SQL_ERROR_SYNTAX, "", "", "", "", 0, "ends"},
     {"SELECT nme FROM users", SQL_ERROR_UNKNOWN_COLUMN, "", "nme", "", "", 0, "table_info"},
     {"SELECT u.nme FROM users u", SQL_ERROR_UNKNOWN_COLUMN, "u", "nme", "", "", 0, ""},
     {"SELECT * FROM users WHERE name = \"ann\"", SQL_ERROR_UNKNOWN_COLUMN, "", "ann", "", "", 0,

@@ -28,6 +28,7 @@ def test_sighup_applies_what_can_be_applied(start_server, tmp_path):
     config.write_text("log-level = debug\nmax-connections = 501\nworkers = 3\n")
     os.kill(server.pid, signal.SIGHUP)
     wait_for(server, "config.reloaded")
+    assert [event["level"] for event in server.events("config.reloaded")] == ["info"], "one level each line"
     assert {event["option"] for event in server.events("config.changed")} == {"log-level", "max-connections"}
     assert [event["option"] for event in server.events("config.needs_restart")] == ["workers"]
     wait_for(server, "http.request")
