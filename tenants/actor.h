@@ -239,6 +239,12 @@ void lane_run(struct task *task);
 /* Parks the lane until the write lock is free. True: parked, and no longer the caller's, who must
  * end the turn without touching it; false: the lock was given back since, try again. */
 bool lane_park(struct lane *lane, uint64_t unlocks_seen);
+/* It will not run; or, of a batch that has begun, the rest of it. */
+void lane_refuse(struct lane *lane, struct request *request, const struct err *err);
+/* A request that this lane could not finish goes where it can. */
+void lane_reroute(struct lane *lane, struct request *request, enum request_route route);
+
+/* checkpoint.c */
 /* A checkpoint when the WAL asks for it. True: all of the WAL is in the database now. */
 bool lane_checkpoint(struct lane *lane, bool wanted_now) ON(actor_owner);
 /* Asked before a lane writes. WAL_IS_FULL: it is over its hard bound, the oldest that pins it was
@@ -249,9 +255,6 @@ enum wal_room { WAL_HAS_ROOM, WAL_IS_FULL, WAL_WAITS };
 enum wal_room lane_wal_room(struct lane *lane) ON(actor_owner) MUST_CHECK;
 /* From another lane, whose commits made the WAL long: the write lane looks after it. */
 void lane_ask_checkpoint(struct lane *lane);
-
-/* A request that this lane could not finish goes where it can. */
-void lane_reroute(struct lane *lane, struct request *request, enum request_route route);
 
 /* group.c: false when the lane was parked and is no longer the caller's. */
 bool group_run(struct lane *lane, struct list *requests) ON(actor_owner) MUST_CHECK;

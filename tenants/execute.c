@@ -305,7 +305,8 @@ static int find_statement(struct lane *lane, struct str sql, unsigned flags,
         lane->stop = is_short ? STOP_OUTGREW : STOP_DEADLINE;
         note_long_compile(open, sql);
     }
-    if (unlikely(is_long) && rc == 0 && clock_thread_cpu_ns() - started < SHORT_PREPARE_NS)
+    /* Half, or one that takes just about the limit would be tried again each time. */
+    if (unlikely(is_long) && rc == 0 && clock_thread_cpu_ns() - started < SHORT_PREPARE_NS / 2)
         forget_long_compile(open, sql);
     return rc;
 }
