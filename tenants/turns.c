@@ -29,20 +29,33 @@ void turns_fini(struct turns *turns)
 static void wait_locked(struct turns *turns)
 {
     struct waiter waiter = {.has_turn = false};
+    bool in_time = true;
 
     cond_init(&waiter.wake);
     list_append(&turns->waiting, &waiter.link);
     (void)atomic_fetch_add(&turns->waiting_count, 1);
-    while (!waiter.has_turn)
-        cond_wait(&waiter.wake, &turns->lock);
+    while (!waiter.has_turn && in_time)
+        in_time = cond_wait_for(&waiter.wake, &turns->lock, TURN_STUCK_NS);
+    if (!waiter.has_turn) {
+        list_remove(&waiter.link);
+        (void)atomic_fetch_sub(&turns->waiting_count, 1);
+        turns->lent++;
+    }
     cond_fini(&waiter.wake);
 }
 
 /* A turn goes to who waits first; who comes later cannot pass. */
-static void give_locked(struct turns *turns)
+static void give_locked(struct turns *turns, uint64_t now_ns)
 {
     struct waiter *waiter;
 
+    /* Who was stuck takes its turn out of play; who goes on without one hands it on as any other.
+     */
+    if (turns->lent > 0 &&
+        (list_empty(&turns->waiting) || clock_since(now_ns, turn_until_ns) >= TURN_STUCK_NS / 2)) {
+        turns->lent--;
+        return;
+    }
     if (list_empty(&turns->waiting)) {
         turns->free++;
         return;
@@ -67,10 +80,10 @@ void turns_take(struct turns *turns)
 
 void turns_give(struct turns *turns)
 {
-    turn_until_ns = 0;
     mutex_lock(&turns->lock);
-    give_locked(turns);
+    give_locked(turns, clock_now_ns());
     mutex_unlock(&turns->lock);
+    turn_until_ns = 0;
 }
 
 bool turns_share(struct turns *turns, uint64_t now_ns)
@@ -80,7 +93,7 @@ bool turns_share(struct turns *turns, uint64_t now_ns)
         return false;
     mutex_lock(&turns->lock);
     if (!list_empty(&turns->waiting)) {
-        give_locked(turns);
+        give_locked(turns, now_ns);
         wait_locked(turns);
     }
     mutex_unlock(&turns->lock);

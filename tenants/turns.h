@@ -2,7 +2,8 @@
  * (engine_options.slow_cpus); whoever has none waits, first come first, and gives its turn on after
  * TURN_NS. So long statements share what they may use evenly, and a core is left to short ones and
  * to the kernel's own work: with every core busy, even at low priority, a sync that takes 0.1 ms
- * took 10 to 30.
+ * took 10 to 30. Who has waited for TURN_STUCK_NS goes on without: the turn is with a function of
+ * SQLite's that does not come back, which must not hold up the others.
  *
  * Thread: a slow worker, outside all locks. */
 #ifndef TENANTS_TURNS_H
@@ -12,11 +13,13 @@
 #include "tenants/base/thread.h"
 
 #define TURN_NS (10 * NS_PER_MS)
+#define TURN_STUCK_NS NS_PER_S
 
 struct turns {
     struct mutex lock;
     struct list waiting; /* first come first */
     unsigned free;
+    unsigned lent; /* gone on without; as many that are given back are not handed on */
     _Atomic unsigned waiting_count;
 };
 

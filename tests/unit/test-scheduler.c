@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 
 #include "tenants/base/check.h"
+#include "tenants/base/clock.h"
 #include "tenants/scheduler.h"
 #include "tenants/turns.h"
 #include "tests/lib/tap.h"
@@ -95,7 +96,7 @@ static void *race(void *argument)
         if (atomic_fetch_add(racer->at_once, 1) > 0)
             (void)atomic_fetch_add(racer->too_many, 1);
         (void)atomic_fetch_sub(racer->at_once, 1);
-        racer->shared += turns_share(racer->turns, UINT64_MAX);
+        racer->shared += turns_share(racer->turns, clock_now_ns() + 2 * TURN_NS);
     }
     turns_give(racer->turns);
     return NULL;
@@ -125,6 +126,31 @@ static void test_turns(void)
     is_int(too_many, 0, "one turn is never with two");
     ok(racers[0].shared > 0 && racers[1].shared > 0, "those that waited got theirs in between");
     is_int(turns.free, 1, "and it is back at the end");
+    turns_fini(&turns);
+}
+
+static void *take_and_give(void *argument)
+{
+    turns_take(argument);
+    turns_give(argument);
+    return NULL;
+}
+
+static void test_stuck_turn(void)
+{
+    struct turns turns;
+    pthread_t threads[2];
+
+    turns_init(&turns, 1);
+    turns_take(&turns);
+    for (int i = 0; i < 2; i++)
+        thread_start(&threads[i], "wait", take_and_give, &turns);
+    for (int i = 0; i < 2; i++)
+        thread_join(threads[i]); /* the turn is never given */
+    ok(true, "who waits behind a turn that does not end goes on in the end");
+    turns_give(&turns);
+    is_int(turns.free, 1, "and afterwards there are as many turns as before");
+    is_int(turns.lent, 0, "and none is owed");
     turns_fini(&turns);
 }
 
@@ -158,5 +184,6 @@ int main(void)
     test_stop();
     test_share();
     test_turns();
+    test_stuck_turn();
     return done_testing();
 }
