@@ -255,6 +255,7 @@ static void note_long_compile(struct open_database *open, struct str sql)
     uint64_t mark;
     _Atomic uint64_t *slot = long_compile_slot(open, sql, &mark);
 
+    metric_add(METRIC_LONG_COMPILES, 1);
     atomic_store_explicit(slot, mark, memory_order_relaxed);
     atomic_store_explicit(&open->has_long_compiles, true, memory_order_relaxed);
 }

@@ -58,7 +58,9 @@
     X(COUNTER, BUDGET_ENDED, "rookery_budget_ended_total", "budget", 6,                            \
         "Statements ended at a budget.")                                                           \
     X(COUNTER, SLOW_RESTARTS, "rookery_slow_restarts_total", "", 1,                                \
-        "Statements that outgrew their short budget and ran again on a slow worker.")
+        "Statements that outgrew their short budget and ran again on a slow worker.")              \
+    X(COUNTER, LONG_COMPILES, "rookery_long_compiles_total", "", 1,                                \
+        "Texts whose compiling was given up and remembered as long.")
 
 enum metric {
 #define X(kind, id, name, label, cells, help) METRIC_##id,
