@@ -357,6 +357,15 @@ static enum run_result prepare(struct lane *lane, struct request *request, unsig
     return RUN_OK;
 }
 
+/* It outgrew a short turn once, and was quick on a slow worker: somebody made an index. */
+static bool is_short_now(const struct lane *lane, const struct statement_stats *stats)
+{
+    const struct engine_options *options = &lane->actor->engine->options;
+
+    return stats->duration_ns < options->short_time_ms * NS_PER_MS / 2 &&
+           (options->short_steps == 0 || stats->vm_steps < options->short_steps / 2);
+}
+
 /* The statement is over: figures, the sink's end or error. */
 static enum run_result conclude(struct lane *lane, struct request *request, unsigned index,
     struct statement *statement, enum run_result result, struct statement_stats *stats,
@@ -365,6 +374,8 @@ static enum run_result conclude(struct lane *lane, struct request *request, unsi
     switch (result) {
     case RUN_OK:
         collect_stats(lane, request, statement, stats, changes_before);
+        if (unlikely(statement->outgrew))
+            statement->outgrew = !is_short_now(lane, stats);
         connection_release(lane->connection, statement);
         request->sink->ops->end(request->sink, index, stats);
         break;

@@ -14,7 +14,7 @@
 #define REPEATS 60
 #define ROUNDS 11
 #define ONCE "(SELECT count(*) FROM v)" /* about a millisecond */
-#define LONG "SELECT " ONCE "+" ONCE "+" ONCE "+" ONCE "+" ONCE "+" ONCE "+" ONCE "+" ONCE
+#define LONG "SELECT " ONCE "+" ONCE
 
 static struct fixture fixture;
 static atomic_int row_nice; /* of the thread that made the last row: slow workers are nice */
