@@ -174,7 +174,8 @@ class Server:
         env["ASAN_OPTIONS"] = (f"log_path={reports}:detect_leaks=1:detect_stack_use_after_return=1:"
                                "strict_string_checks=1:allocator_may_return_null=1:exitcode=99")
         env["UBSAN_OPTIONS"] = f"log_path={reports}:print_stacktrace=1:halt_on_error=1"
-        env["TSAN_OPTIONS"] = f"log_path={reports}:halt_on_error=0:exitcode=99"
+        env["TSAN_OPTIONS"] = (f"log_path={reports}:halt_on_error=0:exitcode=99:"
+                               f"suppressions={TOP / 'tests' / 'lib' / 'tsan.supp'}")
         env.update(self.env)
         return env
 
