@@ -12,6 +12,12 @@ def first_line(text):
     return next((line.strip() for line in (text or "").splitlines() if line.strip()), "")[:300]
 
 
+def said_by(stderr):
+    """A sanitizer's summary, or the first line."""
+    return next((line.strip()[:300] for line in (stderr or "").splitlines() if line.startswith("SUMMARY: ")),
+                first_line(stderr))
+
+
 def reason_of(case, mark):
     """What a <failure> or <skipped> says; meson puts a skip's reason into <system-out>."""
     text = mark.get("message") or mark.text or case.findtext("system-out")
@@ -50,7 +56,7 @@ def from_meson(path, rows):
         name = program_of(test["name"])
         if test["result"] not in ("OK", "SKIP", "EXPECTEDFAIL") and name not in failed:
             yield path.stem, f"{name}: the program itself", "failed", \
-                f"{test['result']}, status {test.get('returncode')}: {first_line(test.get('stderr'))}"
+                f"{test['result']}, status {test.get('returncode')}: {said_by(test.get('stderr'))}"
 
 
 def from_rows(path):
