@@ -105,8 +105,9 @@ struct lane {
     unsigned cursor_index;
     uint64_t cursor_rows;
     uint64_t cursor_since_ns;       /* when it was paused */
-    struct sqlite3_stmt *verbs[10]; /* enum verb of tenants/execute.h, prepared at first use */
+    struct sqlite3_stmt *verbs[11]; /* enum verb of tenants/execute.h, prepared at first use */
     bool in_transaction;            /* of a stream, or of a batch of reads */
+    bool read_only;                 /* a stream's transaction that refuses writes */
     bool schema_changed;            /* since the last commit */
     uint64_t schema_seen;           /* actor->lock, or whoever runs it: see schema_generation */
     unsigned settings_seen;         /* which settings_generation its connection has */

@@ -5,7 +5,7 @@
 #include "tenants/value.h"
 
 /* Views that end with the call they are given to. */
-struct description {
+struct statement_description {
     const struct str *parameters; /* by index from 1 on; ptr NULL: has no name; prefixes kept */
     unsigned parameter_count;
     const struct column *columns;

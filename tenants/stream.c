@@ -42,6 +42,11 @@ bool stream_is_autocommit(const struct stream *stream)
     return atomic_load(&stream->autocommit);
 }
 
+bool stream_has_state(const struct stream *stream)
+{
+    return !atomic_load(&stream->autocommit) || atomic_load(&stream->has_state);
+}
+
 /* The first request on this opening of the database gives the stream its lane. */
 static void link_locked(struct stream *stream)
 {
@@ -69,7 +74,8 @@ void stream_enqueue_locked(struct stream *stream, struct request *request)
 bool stream_wants_turn(const struct stream *stream)
 {
     return !list_empty(&stream->lane->inbox) || stream->expire ||
-           ((stream->closing || stream->actor->open->failed) && stream->lane->connection != NULL);
+           ((stream->closing || stream->resting || stream->actor->open->failed) &&
+               stream->lane->connection != NULL);
 }
 
 static bool leaves(const struct stream *stream)
@@ -96,7 +102,8 @@ bool stream_is_unknown_locked(const struct stream *stream)
 
 bool stream_end_locked(struct stream *stream)
 {
-    if (!leaves(stream) || stream->lane->connection != NULL || !list_empty(&stream->lane->inbox))
+    if (!(leaves(stream) || stream->resting) || stream->lane->connection != NULL ||
+        !list_empty(&stream->lane->inbox))
         return false;
     list_remove(&stream->open_link);
     stream->actor->open->stream_count--;
@@ -104,7 +111,9 @@ bool stream_end_locked(struct stream *stream)
     stream->lane = NULL;
     stream->transaction_since_ms = 0;
     stream->expire = false;
+    stream->resting = false;
     atomic_store(&stream->autocommit, true);
+    atomic_store(&stream->has_state, false);
     return true;
 }
 
@@ -198,6 +207,8 @@ static void note_state(struct lane *lane)
     bool open = in_transaction(lane);
 
     atomic_store(&stream->autocommit, !open);
+    atomic_store(
+        &stream->has_state, lane->connection != NULL && connection_has_state(lane->connection));
     mutex_lock(&lane->actor->lock);
     if (!open)
         stream->transaction_since_ms = 0;
@@ -253,6 +264,21 @@ static void close_lane(struct lane *lane) ON(actor_owner)
         refuse_expired(lane, request);
 }
 
+/* The lane of a stream that idles without a transaction goes back, unless a request came. */
+static bool rest(struct lane *lane) ON(actor_owner)
+{
+    struct stream *stream = lane->stream;
+    bool rests;
+
+    mutex_lock(&lane->actor->lock);
+    rests = stream->resting && list_empty(&lane->inbox) && !in_transaction(lane);
+    stream->resting = rests;
+    mutex_unlock(&lane->actor->lock);
+    if (rests)
+        lane_disconnect(lane);
+    return rests;
+}
+
 bool stream_run_turn(struct lane *lane)
 {
     struct stream *stream = lane->stream;
@@ -270,6 +296,8 @@ bool stream_run_turn(struct lane *lane)
         close_lane(lane);
         return true;
     }
+    if (rest(lane))
+        return true;
     if (expire && in_transaction(lane)) {
         roll_back(lane);
         stream->expired = true;
@@ -308,11 +336,15 @@ void streams_tick(struct actor *actor, uint64_t now_ms)
                 (clock_since(now_ms, stream->last_used_ms) > options->stream_idle_ms ||
                     clock_since(now_ms, stream->transaction_since_ms) > options->stream_max_ms);
 
-            if (old && !stream->expire) {
-                stream->expire = true;
-                if (stream->lane->state == LANE_FREE)
-                    lane_push_locked(stream->lane);
-            }
+            bool idle = stream->transaction_since_ms == 0 && stream->lane->state == LANE_FREE &&
+                        stream->lane->connection != NULL && !atomic_load(&stream->has_state) &&
+                        !stream->expired &&
+                        clock_since(now_ms, stream->last_used_ms) > options->stream_idle_ms;
+
+            stream->expire |= old;
+            stream->resting |= idle;
+            if ((old || idle) && stream->lane->state == LANE_FREE)
+                lane_push_locked(stream->lane);
         }
     }
     mutex_unlock(&actor->lock);

@@ -74,7 +74,7 @@ struct hrana_encoder_ops {
     void (*batch_end)(
         struct hrana_encoder *e, const struct hrana_step_error *errors, unsigned step_count);
 
-    void (*described)(struct hrana_encoder *e, const struct description *description);
+    void (*described)(struct hrana_encoder *e, const struct statement_description *description);
     void (*autocommit)(struct hrana_encoder *e, bool is_autocommit);
 
     void (*cursor_begin)(struct hrana_encoder *e, struct str baton);

@@ -268,7 +268,7 @@ static void batch_end(
     buf_literal(e->out, "]}");
 }
 
-static void described(struct hrana_encoder *e, const struct description *description)
+static void described(struct hrana_encoder *e, const struct statement_description *description)
 {
     struct buf *out = e->out;
 

@@ -128,7 +128,7 @@ static bool is_transaction_word(struct str sql)
 void persql_validate(struct exchange *x)
 {
     static const struct sink_ops ignore = {
-        ignore_begin, ignore_row, ignore_end, ignore_error, NULL};
+        .begin = ignore_begin, .row = ignore_row, .end = ignore_end, .error = ignore_error};
     struct validating *validating;
     struct str statement;
     size_t prefix_len;
