@@ -1,55 +1,9 @@
 /* Hrana's words for what went wrong; the only place that knows them. */
 #include <ctype.h>
-#include <sqlite3.h>
-#include <stdio.h>
 
 #include "proto/exchange.h"
 #include "proto/hrana/session.h"
-
-/* Primary result codes by name, as clients branch on them. */
-static const char *sqlite_name(int native)
-{
-    switch (native & 0xff) {
-    case SQLITE_PERM:
-        return "SQLITE_PERM";
-    case SQLITE_ABORT:
-        return "SQLITE_ABORT";
-    case SQLITE_BUSY:
-        return "SQLITE_BUSY";
-    case SQLITE_LOCKED:
-        return "SQLITE_LOCKED";
-    case SQLITE_NOMEM:
-        return "SQLITE_NOMEM";
-    case SQLITE_READONLY:
-        return "SQLITE_READONLY";
-    case SQLITE_INTERRUPT:
-        return "SQLITE_INTERRUPT";
-    case SQLITE_IOERR:
-        return "SQLITE_IOERR";
-    case SQLITE_CORRUPT:
-        return "SQLITE_CORRUPT";
-    case SQLITE_FULL:
-        return "SQLITE_FULL";
-    case SQLITE_CANTOPEN:
-        return "SQLITE_CANTOPEN";
-    case SQLITE_SCHEMA:
-        return "SQLITE_SCHEMA";
-    case SQLITE_TOOBIG:
-        return "SQLITE_TOOBIG";
-    case SQLITE_CONSTRAINT:
-        return "SQLITE_CONSTRAINT";
-    case SQLITE_MISMATCH:
-        return "SQLITE_MISMATCH";
-    case SQLITE_MISUSE:
-        return "SQLITE_MISUSE";
-    case SQLITE_AUTH:
-        return "SQLITE_AUTH";
-    case SQLITE_RANGE:
-        return "ARGS_INVALID";
-    default:
-        return "SQLITE_UNKNOWN";
-    }
-}
+#include "tenants/sql_error.h"
 
 static bool starts(const struct err *err, const char *text)
 {
@@ -72,13 +26,20 @@ static bool is_syntax(const struct err *err)
 
 static const char *statement_code(const struct err *err)
 {
+    const char *name;
+
     if (err->native == 0 && starts(err, "there is no statement"))
         return "SQL_NO_STATEMENT";
     if (err->native == 0 && starts(err, "the statement has no parameter"))
         return "ARGS_INVALID";
     if (is_syntax(err))
         return "SQL_PARSE_ERROR";
-    return err->sql_offset >= 0 ? "SQL_INPUT_ERROR" : sqlite_name(err->native);
+    if (err->sql_offset >= 0)
+        return "SQL_INPUT_ERROR";
+    name = sql_result_name(err->native);
+    return strcmp(name, "SQLITE_RANGE") == 0   ? "ARGS_INVALID"
+           : strcmp(name, "SQLITE_ERROR") == 0 ? "SQLITE_UNKNOWN"
+                                               : name;
 }
 
 static const char *request_code(const struct err *err)
