@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from api import Admin
 from hrana import CLOSE, Stream, batch, decode, encode, execute, ok, step, stmt, transaction
 
 
@@ -439,3 +440,37 @@ def test_a_read_only_token_that_writes_is_403(tenant, database):
     assert answer.status == 403 and answer.value["message"], answer
     assert one.send(execute("BEGIN IMMEDIATE"), CLOSE, api=reader).status == 403
     assert one.send(transaction("SELECT 1", begin="BEGIN TRANSACTION READONLY"), CLOSE, api=reader).status == 200
+
+
+def test_the_host_names_the_database(start_server):
+    server = start_server("--base-domain", "db.example")
+    tenant = Admin(server).tenant("acme")
+    one, two = tenant.database("one"), tenant.database("two")
+    for database in (one, two):
+        Stream(database).run(execute(f"CREATE TABLE {database.slug}(id)"), CLOSE)
+    body = {"requests": [execute("SELECT name FROM sqlite_schema"), CLOSE]}
+    for host, path, names in (("one--acme.db.example", "/v2/pipeline", [["one"]]),
+                              ("two--acme.db.example", "/v3/pipeline", [["two"]]),
+                              ("acme.db.example", "/acme/two/v2/pipeline", [["two"]])):
+        answer = tenant.owner.request("POST", path, body, headers={"Host": host})
+        assert answer.status == 200, answer
+        assert rows(answer.value["results"][0]["response"]["result"]) == names
+    answer = tenant.owner.request("POST", "/v1/execute", {"stmt": stmt("SELECT 1")},
+                                  headers={"Host": "two--acme.db.example"})
+    assert answer.status == 200, answer
+    answer = tenant.owner.request("POST", "/v2/pipeline", body, headers={"Host": "one--other.db.example"})
+    assert answer.status == 403, answer
+    answer = tenant.owner.request("POST", "/v2/pipeline", body, headers={"Host": "acme.db.example"})
+    assert answer.status == 404, answer  # two databases, and nothing says which
+
+
+def test_a_branch_that_is_not_there_is_404(database):
+    answer = database.api.request("POST", f"/{database.tenant}/{database.slug}@feature/v2/pipeline", {"requests": []})
+    assert answer.status == 404 and answer.value["message"], answer
+
+
+def test_results_that_are_too_large(stream):
+    assert stream.fails(execute("SELECT randomblob(9000000)")) == "RESPONSE_TOO_LARGE"
+    result = stream.one(batch("SELECT 1", "SELECT randomblob(9000000)", "SELECT 3"))["result"]
+    assert result["step_errors"][1]["code"] == "RESPONSE_TOO_LARGE"
+    assert rows(result["step_results"][2]) == [[3]]
