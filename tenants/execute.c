@@ -135,7 +135,8 @@ static enum run_result after_row(struct lane *lane, struct request *request,
     const struct engine_options *options = &lane->actor->engine->options;
     struct buf *out = &request->sink->out;
     bool streams = statement->class == STATEMENT_READ && request->chunk != NULL &&
-                   (flags & RUN_READ_PATH) != 0;
+                   ((flags & RUN_READ_PATH) != 0 || (flags & (RUN_IN_STREAM | RUN_MAY_STREAM)) ==
+                                                        (RUN_IN_STREAM | RUN_MAY_STREAM));
     uint64_t bytes =
         request->streamed_bytes + MAX(out->len, request->sink_mark) - request->sink_mark;
 

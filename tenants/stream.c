@@ -210,6 +210,7 @@ static void note_state(struct lane *lane)
     atomic_store(
         &stream->has_state, lane->connection != NULL && connection_has_state(lane->connection));
     mutex_lock(&lane->actor->lock);
+    stream->last_used_ms = clock_now_ms();
     if (!open)
         stream->transaction_since_ms = 0;
     else if (stream->transaction_since_ms == 0)
@@ -217,25 +218,41 @@ static void note_state(struct lane *lane)
     mutex_unlock(&lane->actor->lock);
 }
 
-/* False: parked, and the request is back in the inbox. */
-static bool run_request(struct lane *lane, struct request *request) ON(actor_owner)
+/* One step of a statement that paused, and what comes after it. */
+static void resume(struct lane *lane, struct request *request, enum run_result *result)
+    ON(actor_owner)
 {
-    struct err err = ERR_INIT;
-    unsigned flags = RUN_IN_STREAM;
-    uint64_t unlocks = atomic_load(&lane->actor->open->unlocks);
-    enum run_result result;
+    const unsigned flags = RUN_IN_STREAM | RUN_MAY_STREAM;
 
-    execute_begin(lane, request, flags);
-    if (request->kind != REQUEST_STATEMENTS)
-        result = execute_procedure(lane, request);
-    else if (request->mode == MODE_TRANSACTION && request->statement_count > 1)
-        result = run_transaction(lane, request, flags);
-    else
-        result = run_statements(lane, request, flags);
+    if (lane_must_end(lane, request) || leaves(lane->stream)) {
+        execute_abandon(lane);
+        if (request->err.code == ERR_NONE)
+            (void)err_set(&request->err, ERR_STREAM_EXPIRED, "the stream was closed meanwhile");
+        *result = RUN_FAILED;
+        return;
+    }
+    *result = execute_continue(lane, flags);
+    if (*result != RUN_OK && !(*result == RUN_FAILED && request->mode == MODE_CONTINUE))
+        return;
+    request->next_index++;
+    *result = run_statements(lane, request, flags);
+}
+
+/* The request's end. False: parked, and the request is back in the inbox; or paused. */
+static bool conclude(struct lane *lane, struct request *request, enum run_result result,
+    uint64_t unlocks) ON(actor_owner)
+{
+    uint64_t limit = lane->actor->engine->options.lock_wait_ms * NS_PER_MS;
+    struct err err = ERR_INIT;
+
+    while (result == RUN_PAUSED) {
+        if (lane_pause(lane))
+            return false;
+        resume(lane, request, &result);
+    }
     execute_end(lane);
     if (result == RUN_BUSY) {
         struct list one;
-        uint64_t limit = lane->actor->engine->options.lock_wait_ms * NS_PER_MS;
 
         if (lane->parked_since_ns == 0 || clock_now_ns() - lane->parked_since_ns < limit) {
             list_init(&one);
@@ -252,6 +269,37 @@ static bool run_request(struct lane *lane, struct request *request) ON(actor_own
     note_state(lane); /* before the answer: stream_is_autocommit() is asked right after it */
     request_finish(lane->actor, request);
     return true;
+}
+
+static bool run_request(struct lane *lane, struct request *request) ON(actor_owner)
+{
+    bool transaction = request->mode == MODE_TRANSACTION && request->statement_count > 1;
+    unsigned flags =
+        RUN_IN_STREAM | (request->chunk != NULL && !transaction ? (unsigned)RUN_MAY_STREAM : 0U);
+    uint64_t unlocks = atomic_load(&lane->actor->open->unlocks);
+    enum run_result result;
+
+    execute_begin(lane, request, flags);
+    if (request->kind != REQUEST_STATEMENTS)
+        result = execute_procedure(lane, request);
+    else if (transaction)
+        result = run_transaction(lane, request, flags);
+    else
+        result = run_statements(lane, request, flags);
+    return conclude(lane, request, result, unlocks);
+}
+
+/* A paused statement goes on after engine_resume(). */
+static bool continue_request(struct lane *lane) ON(actor_owner)
+{
+    struct request *request = lane->cursor_request;
+    uint64_t unlocks = atomic_load(&lane->actor->open->unlocks);
+    enum run_result result = RUN_PAUSED;
+
+    /* Its time is that of the statement, not that of its reader. */
+    lane->deadline_ns += clock_since(clock_now_ns(), lane->cursor_since_ns);
+    resume(lane, request, &result);
+    return conclude(lane, request, result, unlocks);
 }
 
 static void close_lane(struct lane *lane) ON(actor_owner)
@@ -291,6 +339,8 @@ bool stream_run_turn(struct lane *lane)
     expire = stream->expire;
     stream->expire = false;
     mutex_unlock(&lane->actor->lock);
+    if (lane->cursor_request != NULL)
+        return continue_request(lane);
     if (closing) {
         stream->expired = in_transaction(lane);
         close_lane(lane);
@@ -333,7 +383,8 @@ void streams_tick(struct actor *actor, uint64_t now_ms)
             struct stream *stream = LIST_ENTRY(item, struct stream, open_link);
             bool old =
                 stream->transaction_since_ms != 0 &&
-                (clock_since(now_ms, stream->last_used_ms) > options->stream_idle_ms ||
+                ((clock_since(now_ms, stream->last_used_ms) > options->stream_idle_ms &&
+                     stream->lane->state == LANE_FREE) ||
                     clock_since(now_ms, stream->transaction_since_ms) > options->stream_max_ms);
 
             bool idle = stream->transaction_since_ms == 0 && stream->lane->state == LANE_FREE &&

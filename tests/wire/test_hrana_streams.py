@@ -1,9 +1,10 @@
 """Hrana's streams in time: transactions that idle, streams that sleep, writers that wait."""
 
+import json
 import threading
 import time
 
-from api import Admin
+from api import Admin, Connection
 from hrana import CLOSE, Stream, batch, execute
 
 
@@ -105,3 +106,47 @@ def test_a_deleted_client_frees_everything(start_server):
     for _ in range(20):
         Stream(database).one(batch("BEGIN", "SELECT count(*) FROM t"))
     server.stop()
+
+
+MANY = ("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<300000) "
+        "SELECT i, 'some text that fills the answer' FROM n")
+
+
+def start_cursor(stream, connection, *steps):
+    """Sends a cursor's request; returns nothing, for the answer comes slowly."""
+    body = json.dumps({"baton": stream.baton, "batch": batch(*steps)["batch"]}).encode()
+    connection.send(f"POST {stream.path}/cursor HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "
+                    f"{stream.database.api.token}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+
+
+def test_a_cursor_in_a_transaction_streams(database, connect):
+    one = Stream(database)
+    one.one(execute("CREATE TABLE t(id)"))
+    one.one(batch("BEGIN", "INSERT INTO t VALUES(1)"))
+    connection = connect()
+    start_cursor(one, connection, MANY, "INSERT INTO t VALUES(2)", "SELECT count(*) FROM t")
+    response = connection.receive()
+    lines = response.body.splitlines()
+    assert len(response.body) > 20_000_000
+    assert [json.loads(line)["type"] for line in lines[-6:]] == \
+        ["step_end", "step_begin", "step_end", "step_begin", "row", "step_end"]
+    one.baton = json.loads(lines[0])["baton"]
+    assert one.one({"type": "get_autocommit"})["is_autocommit"] is False
+    one.run(execute("COMMIT"), CLOSE)
+    assert Stream(database).query("SELECT count(*) FROM t") == [[2]]
+
+
+def test_a_client_that_goes_away_in_a_cursor_frees_its_transaction(start_server, rng):
+    server = start_server("--stream-idle", "500ms")
+    database = database_of(server)
+    Stream(database).run(execute("CREATE TABLE t(id INTEGER PRIMARY KEY)"), CLOSE)
+    for i in range(6):
+        one = Stream(database)
+        one.one(batch("BEGIN IMMEDIATE", f"INSERT INTO t VALUES({i})"))
+        connection = Connection(server)
+        start_cursor(one, connection, MANY)
+        for _ in range(rng.randrange(4)):
+            connection.sock.recv(65536)
+        connection.reset()
+    Stream(database).run(execute("INSERT INTO t VALUES(100)"), CLOSE)
+    assert Stream(database).query("SELECT id FROM t") == [[100]]
