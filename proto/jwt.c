@@ -298,6 +298,8 @@ static int verify(struct reading *r, const struct jwt_keys *keys, struct str tok
     if (token.len > JWT_BYTES_MAX)
         return fail(r, JWT_MALFORMED, "is too long");
     header = str_split(&rest, '.');
+    if (header.len > JWT_HEADER_MAX)
+        return fail(r, JWT_MALFORMED, "has too long a header");
     claims = str_split(&rest, '.');
     if (header.len == 0 || claims.len == 0 || rest.len == 0 || str_find(rest, '.') < rest.len)
         return fail(r, JWT_MALFORMED, "must have three parts with dots between them");

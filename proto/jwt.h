@@ -32,8 +32,9 @@
 #include "tenants/base/arena.h"
 
 #define JWT_BYTES_MAX 8192
-#define JWT_MEMBERS_MAX 64 /* of one object */
-#define JWT_GRANTS_MAX 256 /* names in `p` */
+#define JWT_HEADER_MAX 1024 /* letters of it: read before anything was verified */
+#define JWT_MEMBERS_MAX 64  /* of one object */
+#define JWT_GRANTS_MAX 256  /* names in `p` */
 #define JWT_NAME_MAX                                                                               \
     255 /* bytes of `sub` and of a namespace's name, without control characters                    \
          */
@@ -65,9 +66,10 @@ struct jwt_claims {
     struct str sub; /* ptr NULL when absent */
 };
 
-/* Verifies `token`, which is only read. Claims and their texts live in `arena` (about twice the
- * token's size is used). On failure the claims give no access, *ret_failure (may be NULL) says
- * which kind, and the error is ERR_UNAUTHORIZED or ERR_TOKEN_EXPIRED with a reason that holds
+/* Verifies `token`, which is only read. Claims and their texts live in `arena`: until the signature
+ * was found good at most 64 KB of it are used, then at most 512 KB, and about three times the
+ * token's size for ordinary ones. On failure the claims give no access, *ret_failure (may be NULL)
+ * says which kind, and the error is ERR_UNAUTHORIZED or ERR_TOKEN_EXPIRED with a reason that holds
  * nothing of the token, or ERR_TOO_LARGE (JWT_MALFORMED) when the arena is full. See
  * proto/jwt_keys.h for its cost. */
 int jwt_verify(const struct jwt_keys *keys, struct str token, int64_t now_wall_ms,
