@@ -1,6 +1,6 @@
 /* Keys and signatures of JSON web tokens: the RFCs' vectors, and keys and tokens that OpenSSL made.
  */
-#include "tenants/base/buf.h"
+#include "tenants/base/base64.h"
 #include "tests/lib/jwt_try.h"
 #include "tests/lib/jwt_vectors.h"
 #include "tests/lib/tap.h"
@@ -131,6 +131,28 @@ static void test_openssl(void)
         is_int(verdict(cases[i].key, cases[i].token), cases[i].want, cases[i].name);
 }
 
+/* The token's signature, and the same one byte shorter and longer, each in a block of its size. */
+static void test_lengths(const char *key, const char *token, enum jwt_algorithm algorithm)
+{
+    struct jwt_keys *keys = keys_of(key);
+    size_t dot = (size_t)(strrchr(token, '.') - token);
+    unsigned char signature[JWT_SIGNATURE_BYTES_MAX + 4] = {0};
+    size_t len = 0;
+
+    ok(base64url_decode(str_from(token + dot + 1), signature, &len) == 0, "a signature");
+    for (size_t size = 0; size <= len + 1; size++) {
+        char *exact = malloc(size == 0 ? 1 : size);
+
+        memcpy(exact, signature, size);
+        if (jwt_keys_verify(keys, algorithm, str_make(token, dot), str_make(exact, size)) !=
+            (size == len))
+            ok(false, "a signature of %zu bytes instead of %zu", size, len);
+        free(exact);
+    }
+    ok(jwt_keys_have(keys, algorithm), "no other length is taken (%zu bytes)", len);
+    jwt_keys_free(keys);
+}
+
 #define PEM(label, body) "-----BEGIN " label "-----\n" body "\n-----END " label "-----\n"
 
 static void test_keys(void)
@@ -201,6 +223,9 @@ int main(void)
 {
     test_rfc();
     test_openssl();
+    test_lengths(KEY_ED25519, TOKEN_EDDSA, JWT_EDDSA);
+    test_lengths(KEY_P256, TOKEN_ES256, JWT_ES256);
+    test_lengths(KEY_RSA, TOKEN_RS256, JWT_RS256);
     test_keys();
     return done_testing();
 }
