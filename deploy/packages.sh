@@ -5,11 +5,12 @@
 # A row is a package name; `a|b` is satisfied by either, and `a` is installed if neither is there.
 # Nothing here removes or upgrades a package that is installed.
 
-# To build and to run: compiler, build system, the libraries, and what fetches SQLite.
+# To build and to run: compiler, build system, the libraries, and what fetches SQLite. libsodium is
+# here for Ed25519 (tokens signed with EdDSA), which mbedTLS does not have.
 # shellcheck disable=SC2034  # read by those who source this file
 packages_build=(
     gcc libc6-dev meson ninja-build 'pkg-config|pkgconf'
-    libuv1-dev node-llhttp libmbedtls-dev libmsgpack-dev libinih-dev libjansson-dev
+    libuv1-dev node-llhttp libmbedtls-dev libsodium-dev libmsgpack-dev libinih-dev libjansson-dev
     libedit-dev 'libcurl4-openssl-dev|libcurl4-gnutls-dev|libcurl4-nss-dev'
     ca-certificates curl
 )
@@ -17,7 +18,7 @@ packages_build=(
 # To run only (what a container image of the finished binaries needs).
 # shellcheck disable=SC2034
 packages_run=(
-    libuv1 libmbedtls14 libmsgpackc2 libinih1 libjansson4 libedit2 libcurl4 ca-certificates
+    libuv1 libmbedtls14 libsodium23 libmsgpackc2 libinih1 libjansson4 libedit2 libcurl4 ca-certificates
 )
 
 # To check: tests/run needs these beside packages_build. Python libraries come from Debian, for

@@ -269,10 +269,85 @@ static bool check_role(struct exchange *x)
     return false;
 }
 
+/* Of a list of databases: the only one that the token reaches. */
+static void on_databases(struct exchange *x) ON(loop_thread)
+{
+    const struct catalogue_call *call = &x->load.call;
+    const struct database_list *list = call->output;
+    struct str found = str_make(NULL, 0);
+    bool several = call->err.code == ERR_NONE && list->next_cursor.len > 0;
+
+    if (call->err.code != ERR_NONE) {
+        exchange_fail(x, &call->err);
+        return;
+    }
+    for (size_t i = 0; i < list->count && !several; i++) {
+        struct str slug = list->items[i].slug;
+
+        if (!principal_has_database(x->principal, slug))
+            continue;
+        several = found.len > 0;
+        found = slug;
+    }
+    if (several || found.len == 0) {
+        fail(x, ERR_UNKNOWN_DATABASE,
+            "the token does not reach exactly one database: name it in the URL, "
+            "/<tenant>/<database>/");
+        return;
+    }
+    x->params[1] = found;
+    resolve_database(x);
+}
+
+static void post_databases(struct catalogue_call *call)
+{
+    struct exchange *x = call->owner;
+
+    x->services->post(x, on_databases);
+}
+
+/* No name in the path: the host's, the token's, or the tenant's only one. */
+static void find_one_database(struct exchange *x) ON(loop_thread)
+{
+    const struct principal *principal = x->principal;
+    struct list_input *input;
+
+    if (x->http.host_database.len > 0) {
+        x->params[1] = x->http.host_database;
+        resolve_database(x);
+        return;
+    }
+    if (principal->database_glob_count == 1 && principal->branch_glob_count == 0 &&
+        str_find(principal->database_globs[0], '*') == principal->database_globs[0].len &&
+        str_find(principal->database_globs[0], '?') == principal->database_globs[0].len) {
+        x->params[1] = principal->database_globs[0];
+        resolve_database(x);
+        return;
+    }
+    input = arena_zalloc(&x->arena, sizeof(*input));
+    if (input == NULL || x->tenant_slug.len == 0) {
+        fail(x, ERR_UNKNOWN_DATABASE, "name the database in the URL: /<tenant>/<database>/");
+        return;
+    }
+    input->tenant = x->tenant_slug;
+    input->page_size = 100;
+    x->load.call = (struct catalogue_call){.catalogue = x->services->catalogue,
+        .arena = &x->arena,
+        .principal = x->principal,
+        .done = post_databases,
+        .owner = x,
+        .err = ERR_INIT};
+    catalogue_database_list(&x->load.call, input);
+}
+
 static void with_principal(struct exchange *x) ON(loop_thread)
 {
     if (!check_rate(x) || !check_tenant(x) || !check_role(x) || !check_body(x))
         return;
+    if ((x->route->needs & NEEDS_ONE_DATABASE) != 0) {
+        find_one_database(x);
+        return;
+    }
     if ((x->route->needs & NEEDS_DATABASE) != 0)
         resolve_database(x);
     else
@@ -359,7 +434,7 @@ static void on_done(struct request *request)
     x->answer(request);
 }
 
-void exchange_run(struct exchange *x)
+static void prepare_request(struct exchange *x)
 {
     struct request *request = &x->request;
 
@@ -374,6 +449,19 @@ void exchange_run(struct exchange *x)
     if (atomic_load_explicit(&x->client_gone, memory_order_relaxed))
         atomic_store_explicit(&request->cancelled, true, memory_order_relaxed);
     x->in_engine = true;
+}
+
+void exchange_run_next(struct exchange *x)
+{
+    prepare_request(x);
+    engine_submit(x->services->engine, x->database, &x->request);
+}
+
+void exchange_run(struct exchange *x)
+{
+    struct request *request = &x->request;
+
+    prepare_request(x);
     if (!engine_try_here(x->services->engine, x->database, request))
         engine_submit(x->services->engine, x->database, request);
 }

@@ -28,6 +28,7 @@
 
 struct dialect;
 struct exchange;
+struct hrana_batons;
 
 /* What handlers may reach. One per loop. */
 struct services {
@@ -36,6 +37,7 @@ struct services {
     struct directory *directory;
     unsigned loop_index;
     const struct surface_settings *settings;
+    struct hrana_batons *batons; /* shared by all loops */
     /* src's: run `continuation` on x's loop soon; x is finished (send it). Any thread. */
     void (*post)(struct exchange *x, void (*continuation)(struct exchange *x));
     void (*finish)(struct exchange *x);
@@ -67,7 +69,10 @@ enum route_needs {
     NEEDS_TENANT =
         1 << 1, /* params[0] is a tenant slug that must be the principal's (or operator) */
     NEEDS_DATABASE =
-        1 << 2,          /* params[1] (or host) is a database segment: x->database is resolved */
+        1 << 2, /* params[1] (or host) is a database segment: x->database is resolved */
+    /* The database by the host's name, or else the only one that the token reaches: with
+     * NEEDS_PRINCIPAL, without the two above. */
+    NEEDS_ONE_DATABASE = 1 << 4,
     NEEDS_BODY = 1 << 3, /* 411 without a length, 415 for other media types */
 };
 
@@ -138,6 +143,9 @@ void exchange_finish(struct exchange *x);
  * either way (here, before return, when it ran on the loop). kind, statements, sink, mode, done are
  * set by the handler; the rest (principal, arena, deadline, hint, chunk) here. */
 void exchange_run(struct exchange *x) ON(loop_thread);
+/* Once more for the same exchange, after its request was done: `done` set anew, any thread that
+ * owns x. Always through the engine. */
+void exchange_run_next(struct exchange *x);
 /* The status of a code when a dialect has no opinion of its own. */
 int exchange_status(const struct err *err);
 /* Seconds for Retry-After, 0 when it makes no sense. ERR_RATE_LIMITED carries them in `native`. */

@@ -281,9 +281,16 @@ static void dispose(void *sink)
 void result_sink_init(struct result_sink *r, enum body_format format, bool batch,
     struct buf *recycled, struct arena *arena)
 {
-    static const struct sink_ops json_ops = {json_begin, json_row, json_end, json_error, rewound};
-    static const struct sink_ops msgpack_ops = {
-        msgpack_begin, msgpack_row, msgpack_end, msgpack_error, rewound};
+    static const struct sink_ops json_ops = {.begin = json_begin,
+        .row = json_row,
+        .end = json_end,
+        .error = json_error,
+        .rewound = rewound};
+    static const struct sink_ops msgpack_ops = {.begin = msgpack_begin,
+        .row = msgpack_row,
+        .end = msgpack_end,
+        .error = msgpack_error,
+        .rewound = rewound};
 
     *r = (struct result_sink){
         .sink.ops = format == BODY_JSON ? &json_ops : &msgpack_ops,

@@ -169,6 +169,7 @@ struct loop *loop_new(struct server *server, unsigned index)
         .directory = directory_new(server->catalogue),
         .loop_index = index,
         .settings = &server->options->surface,
+        .batons = server->batons,
         .post = turn_post,
         .finish = turn_finish,
         .chunk = turn_chunk,

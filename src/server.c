@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "proto/hrana/batons.h"
 #include "src/data_dir.h"
 #include "src/listener.h"
 #include "src/loop.h"
@@ -249,6 +250,7 @@ static void tick(struct server *server)
     uint64_t now_ns = clock_now_ns();
 
     engine_tick(server->engine, now_ns);
+    hrana_batons_tick(server->batons, now_ns / NS_PER_MS);
     if (server->catalogue != NULL)
         catalogue_tick(server->catalogue, now_ns);
     watch_loops(server);
@@ -336,6 +338,7 @@ static void stop_engine(struct server *server)
 {
     if (server->engine == NULL)
         return;
+    hrana_batons_free(server->batons);  /* needs the engine's threads, too */
     catalogue_close(server->catalogue); /* needs the engine's threads */
     engine_stop(server->engine);
     for (unsigned i = 0; i < server->thread_count; i++)
@@ -366,6 +369,7 @@ static int start(struct server *server, char *ret_listen, size_t size)
     if (engine_new(&server->options->engine, &server->engine, &err) < 0)
         return complain(&err, EXIT_DATA);
     start_threads(server);
+    server->batons = hrana_batons_new();
     if (open_catalogue(server, &err) < 0)
         return complain(&err, EXIT_DATA);
     process_routes_init(server);

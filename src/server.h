@@ -34,6 +34,7 @@ struct server {
     struct admission admission;
     struct engine *engine;       /* owned */
     struct catalogue *catalogue; /* owned */
+    struct hrana_batons *batons; /* owned */
     struct loop **loops;         /* owned */
     unsigned loop_count;
     unsigned listening; /* the first so many addresses of options->listen are ours */

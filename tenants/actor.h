@@ -105,8 +105,9 @@ struct lane {
     unsigned cursor_index;
     uint64_t cursor_rows;
     uint64_t cursor_since_ns;       /* when it was paused */
-    struct sqlite3_stmt *verbs[10]; /* enum verb of tenants/execute.h, prepared at first use */
+    struct sqlite3_stmt *verbs[11]; /* enum verb of tenants/execute.h, prepared at first use */
     bool in_transaction;            /* of a stream, or of a batch of reads */
+    bool read_only;                 /* a stream's transaction that refuses writes */
     bool schema_changed;            /* since the last commit */
     uint64_t schema_seen;           /* actor->lock, or whoever runs it: see schema_generation */
     unsigned settings_seen;         /* which settings_generation its connection has */
@@ -241,6 +242,11 @@ void lane_run(struct task *task);
 bool lane_park(struct lane *lane, uint64_t unlocks_seen);
 /* It will not run; or, of a batch that has begun, the rest of it. */
 void lane_refuse(struct lane *lane, struct request *request, const struct err *err);
+/* For a statement that waits for its reader. True: the lane stands still and is no longer the
+ * caller's. False: the reader was ready again already. */
+bool lane_pause(struct lane *lane);
+/* A statement that was paused is not to go on: the request's err says why. */
+bool lane_must_end(struct lane *lane, struct request *request);
 /* A request that this lane could not finish goes where it can. */
 void lane_reroute(struct lane *lane, struct request *request, enum request_route route);
 

@@ -125,6 +125,11 @@ int connection_reset(struct connection *connection, struct err *ret_err)
     return result;
 }
 
+bool connection_has_state(const struct connection *connection)
+{
+    return connection->dirty != 0;
+}
+
 uint64_t connection_memory(struct connection *connection)
 {
     static const int parts[] = {

@@ -55,6 +55,8 @@ struct connection_context {
     /* On a loop: a statement that SQLite has to compile again (the schema changed) fails with
      * SQLITE_AUTH instead, and connection_would_prepare() says so: run it on a worker. */
     bool no_prepare;
+    /* Compile even what is in the cache, which may know an older schema. */
+    bool fresh;
 };
 /* `principal` NULL: no role and no scope limits, the guard's rules only. Until the first call:
  * that, stateless. */
@@ -112,6 +114,8 @@ void connection_flush(struct connection *connection);
  * temp schema empty. Used between requests on shared lanes. Cheap when nothing changed. -1: close
  * the connection. */
 int connection_reset(struct connection *connection, struct err *ret_err) MUST_CHECK;
+/* Settings or temporary objects were made that connection_reset() would take back. */
+bool connection_has_state(const struct connection *connection);
 /* Bytes of heap of this connection (pager cache, schema, statements). */
 uint64_t connection_memory(struct connection *connection);
 /* Gives back page-cache memory. */

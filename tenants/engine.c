@@ -278,6 +278,12 @@ static bool wake_paused_locked(struct actor *actor, const struct request *reques
 {
     struct open_database *open = actor->open;
 
+    struct lane *own = request->stream == NULL ? NULL : request->stream->lane;
+
+    if (own != NULL && own->paused_request == request && own->state == LANE_PAUSED) {
+        lane_push_locked(own);
+        return true;
+    }
     /* While it closes its lanes are being freed. */
     for (unsigned i = 0; actor->state == ACTOR_OPEN && i < open->reader_count; i++) {
         struct lane *lane = open->readers[i];
@@ -321,7 +327,7 @@ static void evict_stream_locked(struct stream *stream)
 {
     stream->expire = stream->transaction_since_ms != 0;
     atomic_store(&stream->lane->evict, true);
-    if (stream->lane->state == LANE_FREE)
+    if (stream->lane->state == LANE_FREE || stream->lane->state == LANE_PAUSED)
         lane_push_locked(stream->lane);
     else if (stream->lane->state == LANE_PARKED)
         lane_unpark_locked(stream->lane);

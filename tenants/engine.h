@@ -124,6 +124,9 @@ struct stream *stream_open(struct engine *engine, struct database *database,
 void stream_close(struct engine *engine, struct stream *stream);
 /* Valid after the stream's last request was done: no transaction is open. */
 bool stream_is_autocommit(const struct stream *stream);
+/* Likewise: its connection differs from any other, by a transaction, settings or temporary objects.
+ * One that does not gives its lane back when it idles, and gets another with its next request. */
+bool stream_has_state(const struct stream *stream);
 
 struct engine_stats {
     unsigned databases_open;

@@ -53,7 +53,7 @@ static void wake_streams_of_failed(struct open_database *open)
     {
         struct stream *stream = LIST_ENTRY(item, struct stream, open_link);
 
-        if (stream->lane->state == LANE_FREE)
+        if (stream->lane->state == LANE_FREE || stream->lane->state == LANE_PAUSED)
             lane_push_locked(stream->lane);
     }
 }

@@ -7,6 +7,7 @@
 #include "tenants/base/clock.h"
 #include "tenants/base/hash.h"
 #include "tenants/base/metrics.h"
+#include "tenants/sql_text.h"
 
 #define COLUMNS_MAX 2000
 /* Compiling that takes more CPU than this is for a slow worker: it cannot be interrupted at every
@@ -134,7 +135,8 @@ static enum run_result after_row(struct lane *lane, struct request *request,
     const struct engine_options *options = &lane->actor->engine->options;
     struct buf *out = &request->sink->out;
     bool streams = statement->class == STATEMENT_READ && request->chunk != NULL &&
-                   (flags & RUN_READ_PATH) != 0;
+                   ((flags & RUN_READ_PATH) != 0 || (flags & (RUN_IN_STREAM | RUN_MAY_STREAM)) ==
+                                                        (RUN_IN_STREAM | RUN_MAY_STREAM));
     uint64_t bytes =
         request->streamed_bytes + MAX(out->len, request->sink_mark) - request->sink_mark;
 
@@ -198,6 +200,18 @@ static enum run_result step(struct lane *lane, struct request *request, unsigned
     return rc == SQLITE_DONE ? RUN_OK : execute_error(lane, rc, ret_err);
 }
 
+static bool takes_lock(struct str sql)
+{
+    return sql_has_word(sql, "IMMEDIATE") || sql_has_word(sql, "EXCLUSIVE");
+}
+
+/* Inside BEGIN TRANSACTION READONLY, where READONLY is the transaction's name to SQLite. */
+static bool refuses_writes(const struct lane *lane, const struct statement *statement)
+{
+    return lane->read_only && statement->class != STATEMENT_TRANSACTION &&
+           !sqlite3_get_autocommit(connection_db(lane->connection));
+}
+
 static enum run_result check_class(const struct lane *lane, const struct request *request,
     const struct statement *statement, unsigned flags, struct err *ret_err)
 {
@@ -207,7 +221,13 @@ static enum run_result check_class(const struct lane *lane, const struct request
             "\"transaction\": true instead");
         return RUN_FAILED;
     }
-    if (statement->class != STATEMENT_READ && request->read_only) {
+    if (statement->class == STATEMENT_TRANSACTION && takes_lock(statement->sql) &&
+        request->principal != NULL && (request->principal->capabilities & CAP_WRITE) == 0) {
+        (void)err_set(ret_err, ERR_ROLE_FORBIDS, "a token that may not write cannot take the lock");
+        return RUN_FAILED;
+    }
+    if (statement->class != STATEMENT_READ &&
+        (request->read_only || refuses_writes(lane, statement))) {
         (void)err_set(ret_err, ERR_SQL, "attempt to write a readonly database");
         ret_err->native = SQLITE_READONLY;
         return RUN_FAILED;
@@ -346,6 +366,10 @@ static enum run_result prepare(struct lane *lane, struct request *request, unsig
                    "one statement at a time here; send several as a batch"),
                RUN_FAILED;
     }
+    if (request->describe) {
+        *ret_statement = statement;
+        return RUN_OK;
+    }
     result = check_class(lane, request, statement, flags, ret_err);
     if (result == RUN_OK && execute_bind(lane, statement, input, ret_err) < 0)
         result = ret_err->code == ERR_TOO_LARGE && lane->value_limited ? RUN_OUTGREW : RUN_FAILED;
@@ -376,6 +400,10 @@ static enum run_result conclude(struct lane *lane, struct request *request, unsi
         collect_stats(lane, request, statement, stats, changes_before);
         if (unlikely(statement->outgrew))
             statement->outgrew = !is_short_now(lane, stats);
+        if (request->step_states != NULL)
+            request->step_states[index] = STEP_OK;
+        if (statement->class == STATEMENT_TRANSACTION && lane->kind == LANE_STREAM)
+            lane->read_only = sql_has_word(statement->sql, "READONLY");
         connection_release(lane->connection, statement);
         request->sink->ops->end(request->sink, index, stats);
         break;
@@ -394,6 +422,20 @@ static enum run_result conclude(struct lane *lane, struct request *request, unsi
     return result;
 }
 
+/* A step whose condition does not hold: the sink has been told. */
+static bool is_skipped(struct lane *lane, struct request *request, unsigned index)
+{
+    bool autocommit =
+        lane->kind != LANE_STREAM || sqlite3_get_autocommit(connection_db(lane->connection));
+
+    if (condition_holds(
+            request->statements[index].condition, request->step_states, index, autocommit))
+        return false;
+    request->step_states[index] = STEP_SKIPPED;
+    request->sink->ops->skipped(request->sink, index);
+    return true;
+}
+
 enum run_result execute_statement(
     struct lane *lane, struct request *request, unsigned index, unsigned flags)
 {
@@ -407,12 +449,18 @@ enum run_result execute_statement(
     enum run_result result;
 
     lane->cut_off = false;
+    if (request->step_states != NULL && is_skipped(lane, request, index))
+        return RUN_OK;
+    if (request->describe && lane->schema_seen != generation)
+        (void)execute_verb(lane, VERB_READ_SCHEMA);
     result = prepare(lane, request, index, flags, &statement, &err);
     if (result != RUN_OK || statement == NULL) {
         if (result == RUN_FAILED)
             execute_report(request, index, &err);
         return result;
     }
+    if (request->describe)
+        return execute_describe(lane, request, index, statement);
     metric_add_cell(METRIC_STATEMENTS, (unsigned)statement->class, 1);
     changes_before = sqlite3_total_changes64(connection_db(lane->connection));
     lane->schema_changed =

@@ -37,6 +37,9 @@ int execute_bind(struct lane *lane, const struct statement *statement,
 /* One statement. On RUN_FAILED the sink's error() was called and failed_index set. */
 enum run_result execute_statement(
     struct lane *lane, struct request *request, unsigned index, unsigned flags) ON(actor_owner);
+/* Instead of running it: sink->described(). Releases the statement. */
+enum run_result execute_describe(struct lane *lane, struct request *request, unsigned index,
+    struct statement *statement) ON(actor_owner);
 /* Goes on with a paused cursor. */
 enum run_result execute_continue(struct lane *lane, unsigned flags) ON(actor_owner);
 /* Ends a paused cursor without an answer. */
@@ -56,6 +59,7 @@ enum verb {
     VERB_SAVEPOINT_STATEMENT,
     VERB_RELEASE_STATEMENT,
     VERB_ROLLBACK_TO_STATEMENT,
+    VERB_READ_SCHEMA, /* reads a stale schema anew */
     VERB_COUNT
 };
 int execute_verb(struct lane *lane, enum verb verb) ON(actor_owner);

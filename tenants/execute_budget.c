@@ -55,11 +55,14 @@ void execute_begin(struct lane *lane, struct request *request, unsigned flags)
         .engine = request->principal == NULL,
         .read_only = request->read_only,
         .no_prepare = (flags & RUN_ON_LOOP) != 0,
+        .fresh = request->describe,
     };
     bool is_short = (flags & (RUN_SHORT | RUN_ON_LOOP)) != 0;
     uint64_t now = clock_now_ns();
 
     connection_set_context(lane->connection, &context);
+    if (lane->kind != LANE_STREAM || request->insert_rowid != 0)
+        sqlite3_set_last_insert_rowid(connection_db(lane->connection), request->insert_rowid);
     (void)account_was_refused(); /* of whoever ran here before */
     lane->running = request;
     lane->steps = 0;
@@ -115,6 +118,8 @@ void execute_report(struct request *request, unsigned index, const struct err *e
         err_copy(&request->err, err);
         request->failed_index = index;
     }
+    if (request->step_states != NULL && index < request->statement_count)
+        request->step_states[index] = STEP_FAILED;
     if (request->sink != NULL && index < request->statement_count)
         request->sink->ops->error(request->sink, index, err, request->statements[index].sql);
 }

@@ -16,6 +16,7 @@ int execute_verb(struct lane *lane, enum verb verb)
         [VERB_SAVEPOINT_STATEMENT] = "SAVEPOINT _rookery_s",
         [VERB_RELEASE_STATEMENT] = "RELEASE _rookery_s",
         [VERB_ROLLBACK_TO_STATEMENT] = "ROLLBACK TO _rookery_s",
+        [VERB_READ_SCHEMA] = "SELECT 1 FROM sqlite_schema WHERE 0",
     };
     static const struct connection_context engine = {.engine = true};
     struct request *running = lane->running;

@@ -42,7 +42,6 @@ static void forget(struct request *request)
 static void member_begin(struct lane *lane, struct request *request, unsigned flags) ON(actor_owner)
 {
     request->sink_mark = request->sink == NULL ? 0 : request->sink->out.len;
-    sqlite3_set_last_insert_rowid(db_of(lane), 0);
     execute_begin(lane, request, flags);
 }
 

@@ -154,9 +154,7 @@ static void end_transaction(struct lane *lane) ON(actor_owner)
     lane->in_transaction = false;
 }
 
-/* True: the lane stands still and is no longer ours. False: chunk's reader was ready again already.
- */
-static bool pause_lane(struct lane *lane)
+bool lane_pause(struct lane *lane)
 {
     struct actor *actor = lane->actor;
     bool paused;
@@ -207,8 +205,7 @@ static void read_conclude(struct lane *lane, struct request *request, enum run_r
     }
 }
 
-/* A read that was paused is not to go on: err says why. */
-static bool must_end(struct lane *lane, struct request *request)
+bool lane_must_end(struct lane *lane, struct request *request)
 {
     if (atomic_load(&request->cancelled))
         (void)err_set(&request->err, ERR_CANCELLED, "the request was cancelled");
@@ -237,9 +234,9 @@ static bool read_run(struct lane *lane, struct request *request) ON(actor_owner)
     execute_begin(lane, request, flags);
     result = read_start(lane, request, flags);
     while (result == RUN_PAUSED) {
-        if (pause_lane(lane))
+        if (lane_pause(lane))
             return false;
-        if (must_end(lane, request)) {
+        if (lane_must_end(lane, request)) {
             execute_abandon(lane);
             result = RUN_FAILED;
             break;
@@ -262,7 +259,7 @@ static bool read_continue(struct lane *lane) ON(actor_owner)
     /* Its time is that of the statement, not that of its reader. */
     lane->deadline_ns += clock_since(clock_now_ns(), lane->cursor_since_ns);
     do {
-        if (must_end(lane, request)) {
+        if (lane_must_end(lane, request)) {
             execute_abandon(lane);
             result = RUN_FAILED;
             break;
@@ -270,7 +267,7 @@ static bool read_continue(struct lane *lane) ON(actor_owner)
         result = execute_continue(lane, flags);
         if (result == RUN_OK)
             result = read_statements(lane, request, lane->cursor_index + 1, flags);
-    } while (result == RUN_PAUSED && !pause_lane(lane));
+    } while (result == RUN_PAUSED && !lane_pause(lane));
     if (result == RUN_PAUSED)
         return false;
     atomic_store(&lane->evict, false);

@@ -42,7 +42,7 @@ static struct lane *take_lane(struct actor *actor, unsigned hint)
 static bool suits(const struct request *request)
 {
     return request->kind == REQUEST_STATEMENTS && request->statement_count == 1 &&
-           request->stream == NULL && request->principal != NULL;
+           request->stream == NULL && request->principal != NULL && !request->describe;
 }
 
 bool engine_try_here(struct engine *engine, struct database *database, struct request *request)
@@ -62,6 +62,7 @@ bool engine_try_here(struct engine *engine, struct database *database, struct re
     }
     request->err = ERR_INIT;
     request->total = (struct statement_stats){.rows_read = 0};
+    request->next_index = 0;
     request->sink_mark = request->sink->out.len;
     actor_owner_enter();
     before = account_enter(actor->open->account);

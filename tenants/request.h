@@ -10,6 +10,7 @@
 
 #include "tenants/base/arena.h"
 #include "tenants/base/list.h"
+#include "tenants/condition.h"
 #include "tenants/principal.h"
 #include "tenants/sink.h"
 
@@ -22,6 +23,7 @@ struct statement_input {
     struct str sql;
     const struct parameter *parameters;
     unsigned parameter_count;
+    const struct condition *condition; /* NULL: always; only with request.step_states */
 };
 
 enum request_kind {
@@ -50,10 +52,14 @@ struct request {
     struct principal *principal; /* reference held until done() */
     const struct statement_input *statements;
     unsigned statement_count;
-    bool single;        /* `query`: statements[0] must be exactly one statement */
-    bool read_only;     /* refuse writes whatever the principal may */
-    unsigned lane_hint; /* the submitting loop's number: which read lane to warm */
-    struct sink *sink;  /* borrowed */
+    bool single;          /* `query`: statements[0] must be exactly one statement */
+    bool read_only;       /* refuse writes whatever the principal may */
+    bool describe;        /* compile only: sink->described() for each statement */
+    uint8_t *step_states; /* enum step_state of each statement, for conditions; NULL: none */
+    int64_t insert_rowid; /* what last_insert_rowid() tells before the first insert; on a stream
+                             0 leaves it as it is */
+    unsigned lane_hint;   /* the submitting loop's number: which read lane to warm */
+    struct sink *sink;    /* borrowed */
     procedure_fn procedure;
     void *procedure_argument;
     uint64_t deadline_ns;  /* monotonic; 0: the engine's default statement time */

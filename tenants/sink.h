@@ -11,6 +11,7 @@
 
 #include "tenants/base/buf.h"
 #include "tenants/base/err.h"
+#include "tenants/describe.h"
 #include "tenants/value.h"
 
 struct statement_stats {
@@ -37,6 +38,11 @@ struct sink_ops {
     void (*error)(struct sink *sink, unsigned statement, const struct err *err, struct str sql);
     /* Anything besides out.len that must go back when the engine rewinds (may be NULL). */
     void (*rewound)(struct sink *sink);
+    /* The condition of a step did not hold: instead of begin. For requests with step_states. */
+    void (*skipped)(struct sink *sink, unsigned statement);
+    /* For requests that describe: instead of begin, row and end. */
+    void (*described)(
+        struct sink *sink, unsigned statement, const struct statement_description *description);
 };
 
 struct sink {

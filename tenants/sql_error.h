@@ -55,6 +55,10 @@ const char *sql_error_kind_name(enum sql_error_kind kind);
  * ERR_IO, ERR_CORRUPT, ERR_GUARD for SQLITE_AUTH …). Returns -1. Thread: whoever runs the lane. */
 int sql_err_set(struct err *err, struct sqlite3 *db, int rc);
 
+/* "SQLITE_CONSTRAINT": the primary code's name, SQLITE_ERROR for what has none of its own. Static.
+ */
+const char *sql_result_name(int native);
+
 /* Takes an error apart, from its text, extended code and the statement's SQL. Pure. */
 void sql_error_describe(
     struct arena *arena, const struct err *err, struct str sql, struct sql_error *ret_error);

@@ -172,6 +172,77 @@ bool sql_token_is(struct sql_token token, const char *word)
     return token.kind == SQL_TOKEN_WORD && str_is_nocase(token.raw, word);
 }
 
+/* Where a text stands within a statement, for sql_cut(). */
+enum cut_state {
+    CUT_START,   /* nothing but EXPLAIN so far */
+    CUT_CREATE,  /* CREATE, TEMP */
+    CUT_PLAIN,   /* ends with a semicolon */
+    CUT_TRIGGER, /* ends with "; END ;" */
+    CUT_TRIGGER_SEMICOLON,
+    CUT_TRIGGER_END,
+};
+
+static enum cut_state cut_next(enum cut_state state, struct sql_token token)
+{
+    bool semicolon = is_char(token, ';');
+
+    switch (state) {
+    case CUT_START:
+        if (sql_token_is(token, "EXPLAIN") || sql_token_is(token, "QUERY") ||
+            sql_token_is(token, "PLAN"))
+            return CUT_START;
+        return sql_token_is(token, "CREATE") ? CUT_CREATE : CUT_PLAIN;
+    case CUT_CREATE:
+        if (sql_token_is(token, "TEMP") || sql_token_is(token, "TEMPORARY"))
+            return CUT_CREATE;
+        return sql_token_is(token, "TRIGGER") ? CUT_TRIGGER : CUT_PLAIN;
+    case CUT_TRIGGER_SEMICOLON:
+        if (semicolon)
+            return CUT_TRIGGER_SEMICOLON;
+        return sql_token_is(token, "END") ? CUT_TRIGGER_END : CUT_TRIGGER;
+    case CUT_TRIGGER:
+    case CUT_TRIGGER_END:
+        return semicolon ? CUT_TRIGGER_SEMICOLON : CUT_TRIGGER;
+    case CUT_PLAIN:
+    default:
+        return CUT_PLAIN;
+    }
+}
+
+struct str sql_cut(struct str *rest)
+{
+    enum cut_state state = CUT_START;
+    const char *start = NULL;
+
+    for (;;) {
+        struct sql_token token = sql_next(rest);
+
+        if (token.kind == SQL_TOKEN_END) {
+            *rest = str_make(NULL, 0);
+            return start == NULL ? *rest : str_make(start, (size_t)(token.raw.ptr - start));
+        }
+        if (is_char(token, ';') && start == NULL)
+            continue;
+        if (is_char(token, ';') && (state < CUT_TRIGGER || state == CUT_TRIGGER_END))
+            return str_make(start, (size_t)(token.raw.ptr - start));
+        if (start == NULL)
+            start = token.raw.ptr;
+        state = cut_next(state, token);
+    }
+}
+
+bool sql_is_transaction(const struct sql_verb *verb)
+{
+    static const char *const words[] = {
+        "BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE"};
+
+    for (size_t i = 0; i < ARRAY_LEN(words) && !verb->is_explain; i++) {
+        if (str_is_nocase(verb->word, words[i]))
+            return true;
+    }
+    return false;
+}
+
 /* Skips a WITH clause: the verb is the first of these words outside parentheses. */
 static struct str verb_after_with(struct str rest)
 {

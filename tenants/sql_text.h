@@ -39,6 +39,13 @@ struct sql_verb {
 /* The first statement's verb; empty when there is none. */
 struct sql_verb sql_verb(struct str sql);
 
+/* Cuts the next statement off a text of several, without its semicolon; blanks, comments and empty
+ * statements before it are skipped. ptr NULL: there is none. A semicolon inside CREATE TRIGGER's
+ * body ends nothing, as sqlite3_complete() has it. */
+struct str sql_cut(struct str *rest);
+/* BEGIN, COMMIT, END, ROLLBACK, SAVEPOINT, RELEASE. */
+bool sql_is_transaction(const struct sql_verb *verb);
+
 /* The token is the bare word `word`. Without case. */
 bool sql_token_is(struct sql_token token, const char *word);
 /* The token, quotes removed, is `name`. Without case. False for SQL_TOKEN_OTHER. */

@@ -42,6 +42,11 @@ bool stream_is_autocommit(const struct stream *stream)
     return atomic_load(&stream->autocommit);
 }
 
+bool stream_has_state(const struct stream *stream)
+{
+    return !atomic_load(&stream->autocommit) || atomic_load(&stream->has_state);
+}
+
 /* The first request on this opening of the database gives the stream its lane. */
 static void link_locked(struct stream *stream)
 {
@@ -69,7 +74,8 @@ void stream_enqueue_locked(struct stream *stream, struct request *request)
 bool stream_wants_turn(const struct stream *stream)
 {
     return !list_empty(&stream->lane->inbox) || stream->expire ||
-           ((stream->closing || stream->actor->open->failed) && stream->lane->connection != NULL);
+           ((stream->closing || stream->resting || stream->actor->open->failed) &&
+               stream->lane->connection != NULL);
 }
 
 static bool leaves(const struct stream *stream)
@@ -96,7 +102,8 @@ bool stream_is_unknown_locked(const struct stream *stream)
 
 bool stream_end_locked(struct stream *stream)
 {
-    if (!leaves(stream) || stream->lane->connection != NULL || !list_empty(&stream->lane->inbox))
+    if (!(leaves(stream) || stream->resting) || stream->lane->connection != NULL ||
+        !list_empty(&stream->lane->inbox))
         return false;
     list_remove(&stream->open_link);
     stream->actor->open->stream_count--;
@@ -104,7 +111,9 @@ bool stream_end_locked(struct stream *stream)
     stream->lane = NULL;
     stream->transaction_since_ms = 0;
     stream->expire = false;
+    stream->resting = false;
     atomic_store(&stream->autocommit, true);
+    atomic_store(&stream->has_state, false);
     return true;
 }
 
@@ -198,7 +207,10 @@ static void note_state(struct lane *lane)
     bool open = in_transaction(lane);
 
     atomic_store(&stream->autocommit, !open);
+    atomic_store(
+        &stream->has_state, lane->connection != NULL && connection_has_state(lane->connection));
     mutex_lock(&lane->actor->lock);
+    stream->last_used_ms = clock_now_ms();
     if (!open)
         stream->transaction_since_ms = 0;
     else if (stream->transaction_since_ms == 0)
@@ -206,25 +218,41 @@ static void note_state(struct lane *lane)
     mutex_unlock(&lane->actor->lock);
 }
 
-/* False: parked, and the request is back in the inbox. */
-static bool run_request(struct lane *lane, struct request *request) ON(actor_owner)
+/* One step of a statement that paused, and what comes after it. */
+static void resume(struct lane *lane, struct request *request, enum run_result *result)
+    ON(actor_owner)
 {
-    struct err err = ERR_INIT;
-    unsigned flags = RUN_IN_STREAM;
-    uint64_t unlocks = atomic_load(&lane->actor->open->unlocks);
-    enum run_result result;
+    const unsigned flags = RUN_IN_STREAM | RUN_MAY_STREAM;
 
-    execute_begin(lane, request, flags);
-    if (request->kind != REQUEST_STATEMENTS)
-        result = execute_procedure(lane, request);
-    else if (request->mode == MODE_TRANSACTION && request->statement_count > 1)
-        result = run_transaction(lane, request, flags);
-    else
-        result = run_statements(lane, request, flags);
+    if (lane_must_end(lane, request) || leaves(lane->stream)) {
+        execute_abandon(lane);
+        if (request->err.code == ERR_NONE)
+            (void)err_set(&request->err, ERR_STREAM_EXPIRED, "the stream was closed meanwhile");
+        *result = RUN_FAILED;
+        return;
+    }
+    *result = execute_continue(lane, flags);
+    if (*result != RUN_OK && !(*result == RUN_FAILED && request->mode == MODE_CONTINUE))
+        return;
+    request->next_index++;
+    *result = run_statements(lane, request, flags);
+}
+
+/* The request's end. False: parked, and the request is back in the inbox; or paused. */
+static bool conclude(struct lane *lane, struct request *request, enum run_result result,
+    uint64_t unlocks) ON(actor_owner)
+{
+    uint64_t limit = lane->actor->engine->options.lock_wait_ms * NS_PER_MS;
+    struct err err = ERR_INIT;
+
+    while (result == RUN_PAUSED) {
+        if (lane_pause(lane))
+            return false;
+        resume(lane, request, &result);
+    }
     execute_end(lane);
     if (result == RUN_BUSY) {
         struct list one;
-        uint64_t limit = lane->actor->engine->options.lock_wait_ms * NS_PER_MS;
 
         if (lane->parked_since_ns == 0 || clock_now_ns() - lane->parked_since_ns < limit) {
             list_init(&one);
@@ -243,6 +271,37 @@ static bool run_request(struct lane *lane, struct request *request) ON(actor_own
     return true;
 }
 
+static bool run_request(struct lane *lane, struct request *request) ON(actor_owner)
+{
+    bool transaction = request->mode == MODE_TRANSACTION && request->statement_count > 1;
+    unsigned flags =
+        RUN_IN_STREAM | (request->chunk != NULL && !transaction ? (unsigned)RUN_MAY_STREAM : 0U);
+    uint64_t unlocks = atomic_load(&lane->actor->open->unlocks);
+    enum run_result result;
+
+    execute_begin(lane, request, flags);
+    if (request->kind != REQUEST_STATEMENTS)
+        result = execute_procedure(lane, request);
+    else if (transaction)
+        result = run_transaction(lane, request, flags);
+    else
+        result = run_statements(lane, request, flags);
+    return conclude(lane, request, result, unlocks);
+}
+
+/* A paused statement goes on after engine_resume(). */
+static bool continue_request(struct lane *lane) ON(actor_owner)
+{
+    struct request *request = lane->cursor_request;
+    uint64_t unlocks = atomic_load(&lane->actor->open->unlocks);
+    enum run_result result = RUN_PAUSED;
+
+    /* Its time is that of the statement, not that of its reader. */
+    lane->deadline_ns += clock_since(clock_now_ns(), lane->cursor_since_ns);
+    resume(lane, request, &result);
+    return conclude(lane, request, result, unlocks);
+}
+
 static void close_lane(struct lane *lane) ON(actor_owner)
 {
     struct request *request;
@@ -251,6 +310,21 @@ static void close_lane(struct lane *lane) ON(actor_owner)
     lane_disconnect(lane);
     while ((request = actor_take_inbox(lane, false)) != NULL)
         refuse_expired(lane, request);
+}
+
+/* The lane of a stream that idles without a transaction goes back, unless a request came. */
+static bool rest(struct lane *lane) ON(actor_owner)
+{
+    struct stream *stream = lane->stream;
+    bool rests;
+
+    mutex_lock(&lane->actor->lock);
+    rests = stream->resting && list_empty(&lane->inbox) && !in_transaction(lane);
+    stream->resting = rests;
+    mutex_unlock(&lane->actor->lock);
+    if (rests)
+        lane_disconnect(lane);
+    return rests;
 }
 
 bool stream_run_turn(struct lane *lane)
@@ -265,11 +339,15 @@ bool stream_run_turn(struct lane *lane)
     expire = stream->expire;
     stream->expire = false;
     mutex_unlock(&lane->actor->lock);
+    if (lane->cursor_request != NULL)
+        return continue_request(lane);
     if (closing) {
         stream->expired = in_transaction(lane);
         close_lane(lane);
         return true;
     }
+    if (rest(lane))
+        return true;
     if (expire && in_transaction(lane)) {
         roll_back(lane);
         stream->expired = true;
@@ -305,14 +383,19 @@ void streams_tick(struct actor *actor, uint64_t now_ms)
             struct stream *stream = LIST_ENTRY(item, struct stream, open_link);
             bool old =
                 stream->transaction_since_ms != 0 &&
-                (clock_since(now_ms, stream->last_used_ms) > options->stream_idle_ms ||
+                ((clock_since(now_ms, stream->last_used_ms) > options->stream_idle_ms &&
+                     stream->lane->state == LANE_FREE) ||
                     clock_since(now_ms, stream->transaction_since_ms) > options->stream_max_ms);
 
-            if (old && !stream->expire) {
-                stream->expire = true;
-                if (stream->lane->state == LANE_FREE)
-                    lane_push_locked(stream->lane);
-            }
+            bool idle = stream->transaction_since_ms == 0 && stream->lane->state == LANE_FREE &&
+                        stream->lane->connection != NULL && !atomic_load(&stream->has_state) &&
+                        !stream->expired &&
+                        clock_since(now_ms, stream->last_used_ms) > options->stream_idle_ms;
+
+            stream->expire |= old;
+            stream->resting |= idle;
+            if ((old || idle) && stream->lane->state == LANE_FREE)
+                lane_push_locked(stream->lane);
         }
     }
     mutex_unlock(&actor->lock);

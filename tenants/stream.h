@@ -16,9 +16,11 @@ struct stream {
     bool closing;                  /* stream_close() was called */
     bool expire;                   /* the tick wants its transaction rolled back */
     bool expired;                  /* it was; the next request is told */
+    bool resting;                  /* the tick wants its idle lane back */
     bool linked;
     unsigned in_mailbox; /* requests that wait for the database to open */
     _Atomic bool autocommit;
+    _Atomic bool has_state; /* settings or temporary objects: the lane is kept */
 };
 
 /* All with actor->lock held. */

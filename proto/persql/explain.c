@@ -111,26 +111,12 @@ static void on_validated(struct request *request)
     persql_finish(x, &e);
 }
 
-/* EXPLAIN takes these; a request does not. */
-static bool is_transaction_word(struct str sql)
-{
-    static const char *const words[] = {
-        "BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE"};
-    struct sql_verb verb = sql_verb(sql);
-
-    for (size_t i = 0; i < ARRAY_LEN(words) && !verb.is_explain; i++) {
-        if (str_is_nocase(verb.word, words[i]))
-            return true;
-    }
-    return false;
-}
-
 void persql_validate(struct exchange *x)
 {
     static const struct sink_ops ignore = {
-        ignore_begin, ignore_row, ignore_end, ignore_error, NULL};
+        .begin = ignore_begin, .row = ignore_row, .end = ignore_end, .error = ignore_error};
     struct validating *validating;
-    struct str statement;
+    struct sql_verb verb;
     size_t prefix_len;
 
     if (!prepare(x, "EXPLAIN ", &prefix_len))
@@ -144,8 +130,9 @@ void persql_validate(struct exchange *x)
     x->request.sink = &validating->sink;
     x->request.done = on_validated;
     x->request.owner = x;
-    statement = x->request.statements[0].sql;
-    if (is_transaction_word(str_make(statement.ptr + prefix_len, statement.len - prefix_len))) {
+    verb = sql_verb(str_make(x->request.statements[0].sql.ptr + prefix_len,
+        x->request.statements[0].sql.len - prefix_len));
+    if (sql_is_transaction(&verb)) { /* EXPLAIN takes these; a request does not */
         (void)err_set(&x->request.err, ERR_TRANSACTION_WORDS,
             "BEGIN, COMMIT and the like need a session; send the statements as one batch with "
             "\"transaction\": true instead");

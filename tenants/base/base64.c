@@ -20,7 +20,7 @@ void base64_encode(struct buf *out, const void *bytes, size_t len, bool padded)
     }
 }
 
-static int sextet(char c)
+static int sextet(char c, char c62, char c63)
 {
     if (c >= 'A' && c <= 'Z')
         return c - 'A';
@@ -28,22 +28,20 @@ static int sextet(char c)
         return c - 'a' + 26;
     if (c >= '0' && c <= '9')
         return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
+    return c == c62 ? 62 : c == c63 ? 63 : -1;
 }
 
-int base64_decode(struct str text, unsigned char *out, size_t *ret_len)
+/* Without padding. */
+static int decode(struct str text, char c62, char c63, unsigned char *out, size_t *ret_len)
 {
-    size_t len = text.len;
     size_t written = 0;
     uint32_t bits = 0;
     int count = 0;
 
-    if (len % 4 == 0 && len > 0 && text.ptr[len - 1] == '=')
-        len -= text.ptr[len - 2] == '=' ? 2 : 1;
-    if (len % 4 == 1)
+    if (text.len % 4 == 1)
         return -1;
-    for (size_t i = 0; i < len; i++) {
-        int value = sextet(text.ptr[i]);
+    for (size_t i = 0; i < text.len; i++) {
+        int value = sextet(text.ptr[i], c62, c63);
 
         if (value < 0)
             return -1;
@@ -58,4 +56,18 @@ int base64_decode(struct str text, unsigned char *out, size_t *ret_len)
         return -1;
     *ret_len = written;
     return 0;
+}
+
+int base64_decode(struct str text, unsigned char *out, size_t *ret_len)
+{
+    size_t len = text.len;
+
+    if (len % 4 == 0 && len > 0 && text.ptr[len - 1] == '=')
+        len -= text.ptr[len - 2] == '=' ? 2 : 1;
+    return decode(str_make(text.ptr, len), '+', '/', out, ret_len);
+}
+
+int base64url_decode(struct str text, unsigned char *out, size_t *ret_len)
+{
+    return decode(text, '-', '_', out, ret_len);
 }

@@ -1,4 +1,4 @@
-/* Base64, standard alphabet. */
+/* Base64: the standard alphabet, and the one of URLs and JWTs for decoding. */
 #ifndef TENANTS_BASE_BASE64_H
 #define TENANTS_BASE_BASE64_H
 
@@ -14,5 +14,8 @@ static inline size_t base64_decoded_max(size_t len)
 /* Decodes with or without padding into `out` (base64_decoded_max bytes). -1 on any other byte,
  * a wrong length, or bits that are left over. */
 int base64_decode(struct str text, unsigned char *out, size_t *ret_len) MUST_CHECK;
+/* The same for base64url (RFC 4648, 5: '-' and '_'), and with no padding at all, so that bytes have
+ * one spelling only. */
+int base64url_decode(struct str text, unsigned char *out, size_t *ret_len) MUST_CHECK;
 
 #endif

@@ -111,6 +111,13 @@ static void test_encodings(void)
         "and reads without pads");
     ok(base64_decode(STR_LITERAL("AQIDB"), bytes, &len) < 0, "a cut one is refused");
     ok(base64_decode(STR_LITERAL("AQIDBB"), bytes, &len) < 0, "left-over bits are refused");
+    ok(base64_decode(STR_LITERAL("-_-_"), bytes, &len) < 0, "base64 has no '-' and '_'");
+    ok(base64url_decode(STR_LITERAL("-_-_BA"), bytes, &len) == 0 && len == 4 &&
+            memcmp(bytes, "\xfb\xff\xbf\x04", 4) == 0,
+        "base64url has");
+    ok(base64url_decode(STR_LITERAL("+/+/"), bytes, &len) < 0, "but not '+' and '/'");
+    ok(base64url_decode(STR_LITERAL("AQIDBA=="), bytes, &len) < 0, "and no padding");
+    ok(base64url_decode(STR_LITERAL("AQIDBB"), bytes, &len) < 0, "nor left-over bits");
     buf_fini(&out);
 }
 

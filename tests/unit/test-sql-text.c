@@ -145,8 +145,48 @@ static void test_against_sqlite(void)
     (void)sqlite3_close(db);
 }
 
+static void test_cut(void)
+{
+    static const struct {
+        const char *text;
+        const char *parts[6];
+    } cases[] = {
+        {"", {NULL}},
+        {" ;; -- a\n /* b */ ;", {NULL}},
+        {"SELECT 1", {"SELECT 1"}},
+        {"SELECT 1; ", {"SELECT 1"}},
+        {";SELECT ';', \";\", [;], `;` /* ; */; SELECT 2 -- ;",
+            {"SELECT ';', \";\", [;], `;` /* ; */", "SELECT 2 -- ;"}},
+        {"CREATE TRIGGER a AFTER INSERT ON t BEGIN SELECT 1; SELECT CASE 1 WHEN 1 THEN 2 END; END; "
+         "SELECT 3",
+            {"CREATE TRIGGER a AFTER INSERT ON t BEGIN SELECT 1; SELECT CASE 1 WHEN 1 THEN 2 END; "
+             "END",
+                "SELECT 3"}},
+        {"explain create temp trigger a BEGIN SELECT 1;;END;BEGIN;END",
+            {"explain create temp trigger a BEGIN SELECT 1;;END", "BEGIN", "END"}},
+        {"CREATE TABLE trigger(a); SELECT 1", {"CREATE TABLE trigger(a)", "SELECT 1"}},
+        {"CREATE TRIGGER unfinished BEGIN SELECT 1;",
+            {"CREATE TRIGGER unfinished BEGIN SELECT 1;"}},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct str rest = str_from(cases[i].text);
+        unsigned at = 0;
+        struct str part;
+        bool right = true;
+
+        while ((part = sql_cut(&rest)).ptr != NULL) {
+            right = right && cases[i].parts[at] != NULL && str_is(part, cases[i].parts[at]);
+            if (cases[i].parts[at] != NULL)
+                at++;
+        }
+        ok(right && cases[i].parts[at] == NULL, "is cut at its ends: %s", cases[i].text);
+    }
+}
+
 int main(void)
 {
+    test_cut();
     test_verbs();
     test_names();
     test_against_sqlite();

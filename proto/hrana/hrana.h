@@ -1,0 +1,31 @@
+/* The Hrana dialect over HTTP: what libSQL's clients speak. Shared by its files. */
+#ifndef PROTO_HRANA_HRANA_H
+#define PROTO_HRANA_HRANA_H
+
+#include "proto/exchange.h"
+#include "proto/hrana/batons.h"
+
+extern const struct dialect hrana_dialect;
+
+/* How a body is read and answered; the routes name one. */
+struct hrana_codec {
+    const struct hrana_encoder_ops *ops;
+    int (*pipeline)(struct str body, const struct hrana_limits *limits, struct arena *arena,
+        struct hrana_pipeline *ret_pipeline, struct err *ret_err);
+    int (*cursor)(struct str body, const struct hrana_limits *limits, struct arena *arena,
+        struct hrana_cursor *ret_cursor, struct err *ret_err);
+};
+
+extern const struct hrana_codec hrana_json_codec;
+
+/* What decoders may take, from the configuration. */
+struct hrana_limits hrana_limits_of(const struct exchange *x);
+
+/* pipeline.c */
+void hrana_run_pipeline(struct exchange *x, const struct hrana_codec *codec,
+    enum hrana_version version) ON(loop_thread);
+void hrana_run_v1(struct exchange *x, enum hrana_request_type type) ON(loop_thread);
+/* cursor.c */
+void hrana_run_cursor(struct exchange *x, const struct hrana_codec *codec) ON(loop_thread);
+
+#endif
