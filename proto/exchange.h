@@ -94,6 +94,7 @@ struct dialect {
     const char *name;
     const struct route *routes;
     size_t route_count;
+    bool is_described_elsewhere; /* a protocol with its own documents: not in /openapi.json */
     /* Finds the bearer's token text in the request; len 0 when there is none. */
     struct str (*credentials)(struct exchange *x);
     /* Writes status, headers and body for an error, in the shape the client's SDK expects. */

@@ -240,6 +240,8 @@ void openapi_write(struct buf *out, const struct dialect *const *table)
     encoder_key(&e, "paths");
     encoder_object(&e);
     for (const struct dialect *const *at = table; *at != NULL; at++) {
+        if ((*at)->is_described_elsewhere)
+            continue;
         for (size_t i = 0; i < (*at)->route_count; i++) {
             const struct route *route = &(*at)->routes[i];
 

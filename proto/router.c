@@ -165,6 +165,7 @@ struct search {
     struct route_match *match;
     const struct dialect *deepest; /* whose routes begin like this path */
     unsigned deepest_at;
+    bool past_literal;
 };
 
 /* A raw one; the decoder refuses an escaped one. */
@@ -205,7 +206,7 @@ static const struct place *descend(
     const struct place *child;
     const struct place *found = NULL;
 
-    if (place->dialect != NULL && at > search->deepest_at) {
+    if (place->dialect != NULL && at > search->deepest_at && at > params && !search->past_literal) {
         search->deepest = place->dialect;
         search->deepest_at = at;
     }
@@ -214,6 +215,8 @@ static const struct place *descend(
     child = search->path->has_slash[at] ? NULL : literal_child(place, search->path->segments[at]);
     if (child != NULL)
         found = descend(search, child, at + 1, params);
+    /* A path whose first segment is somebody's word is theirs, whoever takes any word there. */
+    search->past_literal |= at == 0 && child != NULL;
     if (found == NULL && place->parameter != NULL && params < ROUTE_PARAMS_MAX &&
         (!search->path->has_slash[at] || place->parameter->takes_slash)) {
         found = descend(search, place->parameter, at + 1, params + 1);

@@ -143,6 +143,7 @@ const struct dialect hrana_dialect = {
     .name = "hrana",
     .routes = routes,
     .route_count = ARRAY_LEN(routes),
+    .is_described_elsewhere = true,
     .credentials = credentials,
     .error = write_error,
 };

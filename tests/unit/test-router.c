@@ -35,10 +35,16 @@ static const struct route second_routes[] = {
     ROUTE("hidden", HTTP_METHOD_GET, "/v1/databases"),
     ROUTE("post-databases", HTTP_METHOD_POST, "/v1/databases"),
 };
-static const struct dialect first = {
-    "first", first_routes, ARRAY_LEN(first_routes), no_credentials, no_error};
-static const struct dialect second = {
-    "second", second_routes, ARRAY_LEN(second_routes), no_credentials, no_error};
+static const struct dialect first = {.name = "first",
+    .routes = first_routes,
+    .route_count = ARRAY_LEN(first_routes),
+    .credentials = no_credentials,
+    .error = no_error};
+static const struct dialect second = {.name = "second",
+    .routes = second_routes,
+    .route_count = ARRAY_LEN(second_routes),
+    .credentials = no_credentials,
+    .error = no_error};
 static const struct dialect *const table[] = {&first, &second, NULL};
 
 static const struct {

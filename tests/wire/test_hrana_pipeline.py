@@ -474,3 +474,13 @@ def test_results_that_are_too_large(stream):
     result = stream.one(batch("SELECT 1", "SELECT randomblob(9000000)", "SELECT 3"))["result"]
     assert result["step_errors"][1]["code"] == "RESPONSE_TOO_LARGE"
     assert rows(result["step_results"][2]) == [[3]]
+
+
+def test_other_tenants_databases_are_closed_and_say_nothing(admin, tenant):
+    other = admin.tenant()
+    other.database("main")
+    for operation in ("v1/execute", "v1/batch", "v2/pipeline", "v3/pipeline", "v3/cursor"):
+        answers = [tenant.owner.request("POST", f"/{slug}/{name}/{operation}", {"requests": []})
+                   for slug, name in ((other.slug, "main"), (other.slug, "none"), ("no-such", "main"))]
+        assert {a.status for a in answers} == {403}
+        assert len({json.dumps(a.value) for a in answers}) == 1
