@@ -167,7 +167,8 @@ static void refuse(struct connection *connection, int status, const char *reason
     http_write_error_body(&body, reason, code_of(status), head.request_id);
     head.content_length = body.len;
     http_write_head(&loop->scratch, &response, &head);
-    buf_str(&loop->scratch, buf_view(&body));
+    if (connection->head.method != HTTP_METHOD_HEAD)
+        buf_str(&loop->scratch, buf_view(&body));
     buf_fini(&body);
     log_debug("http.refused", "request=%.*s remote=%s status=%d reason=\"%s\"",
         STR_ARGS(head.request_id), connection->remote, status, reason);
