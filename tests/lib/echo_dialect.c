@@ -17,7 +17,7 @@
 
 #define HOLDS_MAX 4
 
-static atomic_uint opened, closed, freed, last_code;
+static atomic_uint made, opened, closed, freed, last_code;
 
 /* One message whose answer comes later. */
 struct job {
@@ -28,6 +28,7 @@ struct job {
 };
 
 struct session {
+    bool floods;
     unsigned long flood_left;
     size_t flood_bytes;
 };
@@ -127,7 +128,7 @@ static void go_on(struct websocket *websocket)
         if (websocket_send(websocket, true, &out) != WEBSOCKET_ROOM)
             return;
     }
-    session->flood_left = 0;
+    session->floods = false;
     say(websocket, "done", str_make("", 0));
 }
 
@@ -135,7 +136,7 @@ static void on_writable(struct websocket *websocket)
 {
     struct session *session = websocket->state;
 
-    if (session->flood_left > 0)
+    if (session->floods)
         go_on(websocket);
 }
 
@@ -170,6 +171,7 @@ static void do_as_told(struct websocket *websocket, struct str text, struct buf 
             session->flood_left = number;
         if (str_to_u64(text, &number) == 0)
             session->flood_bytes = number;
+        session->floods = true;
         go_on(websocket);
     } else {
         (void)websocket_send(websocket, true, bytes);
@@ -233,6 +235,7 @@ static const struct websocket_handler handler = {.name = "echo",
 
 static void upgrade(struct exchange *x)
 {
+    (void)atomic_fetch_add(&made, 1);
     exchange_upgrade(x, &handler, mem_zalloc(sizeof(struct session)));
 }
 
@@ -280,8 +283,9 @@ static void count_sessions(struct exchange *x)
     waiting = list_length(&held);
     mutex_unlock(&held_lock);
     buf_printf(&x->response.body,
-        "{\"opened\":%u,\"closed\":%u,\"freed\":%u,\"code\":%u,\"held\":%u}", atomic_load(&opened),
-        atomic_load(&closed), atomic_load(&freed), atomic_load(&last_code), waiting);
+        "{\"made\":%u,\"opened\":%u,\"closed\":%u,\"freed\":%u,\"code\":%u,\"held\":%u}",
+        atomic_load(&made), atomic_load(&opened), atomic_load(&closed), atomic_load(&freed),
+        atomic_load(&last_code), waiting);
     finish(x);
 }
 

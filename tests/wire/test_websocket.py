@@ -8,6 +8,7 @@ and is skipped, with that reason, until a dialect of it takes an upgrade.
 import json
 import signal
 import threading
+import time
 
 import pytest
 
@@ -51,7 +52,8 @@ def sessions(server):
 
 def wait_for(server, condition):
     """Until the counts are so; each look is a round trip through the server."""
-    for _ in range(4000 * PATIENCE):
+    deadline = time.monotonic() + 15 * PATIENCE
+    while time.monotonic() < deadline:
         counts = sessions(server)
         if condition(counts):
             return counts
@@ -277,7 +279,7 @@ def test_cut_off_at_every_byte(echo):
         with Socket(echo, "/test/echo", rest=data[:end]) as socket:
             if end % 2:
                 socket.connection.reset()
-    wait_for(echo, lambda n: n["opened"] == n["freed"])
+    wait_for(echo, lambda n: n["made"] == n["freed"])
 
 
 def test_random_bytes_never_hang_it(echo, rng):
@@ -297,7 +299,7 @@ def test_a_close_is_answered_with_its_code(echo, code, reason):
         assert socket.receive_text() == "last"
         assert socket.receive_close() == (code, "")
         assert socket.connection.is_closed()
-    assert wait_for(echo, lambda n: n["opened"] == n["freed"])["code"] == (code or 1005)
+    assert wait_for(echo, lambda n: n["made"] == n["freed"])["code"] == (code or 1005)
 
 
 def test_a_handler_closes_after_what_it_sent(echo):
@@ -326,7 +328,7 @@ def test_a_client_that_goes_while_work_runs(echo):
     for _ in range(50):
         with Socket(echo, "/test/echo") as socket:
             socket.send(b"".join(frame(TEXT, f"late {i}") for i in range(8)))
-    wait_for(echo, lambda n: n["opened"] == n["freed"])
+    wait_for(echo, lambda n: n["made"] == n["freed"])
 
 
 def test_at_its_holds_a_session_takes_no_more(echo):
@@ -345,7 +347,7 @@ def test_a_close_of_the_client_ends_held_work(echo):
         wait_for(echo, lambda n: n["held"] == 1)
         socket.send(close_frame(1000))
         assert socket.receive_close() == (1000, "")
-    wait_for(echo, lambda n: n["held"] == 0 and n["opened"] == n["freed"])
+    wait_for(echo, lambda n: n["held"] == 0 and n["made"] == n["freed"])
 
 
 # -- backpressure and time --------------------------------------------------------------------------
@@ -357,8 +359,8 @@ def test_a_flood_waits_for_its_reader(echo):
         socket.text("flood 640 100000")
         socket.text("after")
         texts = [socket.receive_text() for _ in range(642)]
-        assert sorted(set(map(len, texts))) == [4, 5, 100000]
-        assert set(texts[640:]) == {"done", "after"} or texts.index("after") < 640
+        assert [len(text) for text in texts].count(100000) == 640
+        assert "after" in texts and texts.index("done") > max(i for i, t in enumerate(texts) if len(t) > 5)
 
 
 def test_a_slow_reader_is_cut_off(start_echo):
