@@ -68,6 +68,7 @@ static void run_task(struct websocket_task *task)
 }
 
 static struct job *new_job(struct websocket *websocket, const char *word, struct str text)
+    ON(loop_thread)
 {
     struct job *job = mem_zalloc(sizeof(*job));
 
@@ -87,8 +88,8 @@ static void *run_slow(void *argument)
     return NULL;
 }
 
-static void start(
-    struct websocket *websocket, void *(*run)(void *), const char *word, struct str text)
+static void start(struct websocket *websocket, void *(*run)(void *), const char *word,
+    struct str text) ON(loop_thread)
 {
     pthread_t thread;
 
@@ -96,7 +97,7 @@ static void start(
     (void)pthread_detach(thread);
 }
 
-static void keep(struct websocket *websocket, struct str text)
+static void keep(struct websocket *websocket, struct str text) ON(loop_thread)
 {
     struct job *job = new_job(websocket, "held ", text);
 
@@ -105,7 +106,7 @@ static void keep(struct websocket *websocket, struct str text)
     mutex_unlock(&held_lock);
 }
 
-static void start_task(struct websocket *websocket, struct str text)
+static void start_task(struct websocket *websocket, struct str text) ON(loop_thread)
 {
     struct job *job = new_job(websocket, "task ", text);
 
@@ -151,6 +152,7 @@ static bool starts(struct str *text, const char *word)
 }
 
 static void do_as_told(struct websocket *websocket, struct str text, struct buf *bytes)
+    ON(loop_thread)
 {
     struct session *session = websocket->state;
     uint64_t number = 0;
@@ -178,7 +180,7 @@ static void do_as_told(struct websocket *websocket, struct str text, struct buf 
     }
 }
 
-static void on_message(struct websocket *websocket, bool is_text, struct buf *bytes)
+static void on_message(struct websocket *websocket, bool is_text, struct buf *bytes) ON(loop_thread)
 {
     if (is_text)
         do_as_told(websocket, buf_view(bytes), bytes);
