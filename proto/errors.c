@@ -7,7 +7,7 @@ int exchange_status(const struct err *err)
     case ERR_NONE:
         return 200;
     case ERR_BAD_REQUEST:
-        return err->native == 411 ? 411 : 400;
+        return err->native == 411 || err->native == 426 ? err->native : 400;
     case ERR_INVALID_JSON:
     case ERR_INVALID_MSGPACK:
     case ERR_SQL:

@@ -5,6 +5,7 @@
 #include "proto/exchange.h"
 
 #include "proto/router.h"
+#include "proto/websocket.h"
 #include "tenants/base/clock.h"
 #include "tenants/rate.h"
 #include "tenants/usage.h"
@@ -17,8 +18,18 @@ void exchange_init(struct exchange *x, const struct services *services)
     arena_init(&x->arena, services->settings->max_request_memory_bytes);
 }
 
+/* An upgrade that did not become a session. */
+static void drop_upgrade(struct exchange *x)
+{
+    if (likely(x->upgrade.handler == NULL))
+        return;
+    x->upgrade.handler->free(x->upgrade.state);
+    x->upgrade.handler = NULL;
+}
+
 void exchange_fini(struct exchange *x)
 {
+    drop_upgrade(x);
     arena_fini(&x->arena);
     buf_fini(&x->response.body);
     principal_unref(x->principal);
@@ -33,6 +44,7 @@ void exchange_reset(struct exchange *x)
     struct arena arena;
     struct buf body;
 
+    drop_upgrade(x);
     arena_reset(&x->arena);
     buf_reset(&x->response.body, KEPT_BODY_BYTES);
     arena = x->arena;

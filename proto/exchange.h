@@ -29,6 +29,7 @@
 struct dialect;
 struct exchange;
 struct hrana_batons;
+struct websocket_handler;
 
 /* What handlers may reach. One per loop. */
 struct services {
@@ -103,6 +104,13 @@ struct dialect {
 
 extern const struct dialect *const dialects[]; /* NULL-terminated, in order of precedence */
 
+/* Set by exchange_upgrade(); with status 101, src makes the connection a WebSocket. */
+struct upgrade {
+    const struct websocket_handler *handler; /* NULL: none was asked for, or src has taken it */
+    void *state;                             /* owned */
+    int subprotocol;
+};
+
 struct exchange {
     struct arena arena;
     struct http_request http;
@@ -119,6 +127,7 @@ struct exchange {
     struct directory_load load;              /* look-ups on the way in */
     void *state;                             /* the handler's own, in the arena */
     void *owner;                             /* src's connection */
+    struct upgrade upgrade;
     uint64_t started_ns;
     atomic_bool client_gone;
     bool may_stream;          /* set by the handler: the answer may leave in chunks while it grows;

@@ -40,6 +40,8 @@ struct http_request {
     struct str request_id; /* taken when sane, else made */
     struct str remote;     /* client's address, after trusted proxies */
     bool secure;
+    bool wants_websocket; /* Connection: Upgrade, Upgrade: websocket; a GET of 1.1 without a body */
+    bool foreign_origin;  /* a browser's page asks whose origin the settings do not let in */
 };
 
 /* First header of that name, without case; ptr NULL when there is none. */

@@ -5,6 +5,7 @@
 
 #include "src/http_parser.h"
 #include "src/traffic.h"
+#include "src/websocket_session.h"
 #include "tenants/base/check.h"
 #include "tenants/base/log.h"
 #include "tenants/base/mem.h"
@@ -17,7 +18,8 @@ static const unsigned moves[] = {
     [CONNECTION_IDLE] = BIT(HEAD) | BIT(LINGER) | BIT(CLOSING),
     [CONNECTION_HEAD] = BIT(IDLE) | BIT(BODY) | BIT(BUSY) | BIT(LINGER) | BIT(CLOSING),
     [CONNECTION_BODY] = BIT(IDLE) | BIT(BUSY) | BIT(LINGER) | BIT(CLOSING),
-    [CONNECTION_BUSY] = BIT(IDLE) | BIT(LINGER) | BIT(CLOSING),
+    [CONNECTION_BUSY] = BIT(IDLE) | BIT(WEBSOCKET) | BIT(LINGER) | BIT(CLOSING),
+    [CONNECTION_WEBSOCKET] = BIT(LINGER) | BIT(CLOSING),
     [CONNECTION_LINGER] = BIT(CLOSING),
     [CONNECTION_CLOSING] = 0,
 };
@@ -51,8 +53,11 @@ static void set_wait(struct connection *connection, enum wait wait, bool anew)
 }
 
 /* What is it waiting for, now that nothing more can be done for it? */
-static void update_wait(struct connection *connection)
+static void update_wait(struct connection *connection) ON(loop_thread)
 {
+    enum wait wait;
+    bool anew;
+
     switch (connection->state) {
     case CONNECTION_CLOSING:
         set_wait(connection, WAIT_NOTHING, false);
@@ -60,6 +65,13 @@ static void update_wait(struct connection *connection)
     case CONNECTION_LINGER:
         set_wait(connection, connection->queued_bytes > 0 ? WAIT_WRITE : WAIT_LINGER, false);
         return;
+    case CONNECTION_WEBSOCKET:
+        wait = websocket_session_wait(connection->session, &anew);
+        if (connection->queued_bytes == 0) {
+            set_wait(connection, wait, anew);
+            return;
+        }
+        break;
     case CONNECTION_IDLE:
     case CONNECTION_HEAD:
     case CONNECTION_BODY:
@@ -106,6 +118,8 @@ void connection_drop(struct connection *connection)
         turn_abandon(connection->turn);
         connection->turn = NULL;
     }
+    if (connection->session != NULL)
+        websocket_session_lost(connection->session);
     uv_close(&connection->uv.handle, on_closed);
 }
 
@@ -153,7 +167,8 @@ static void refuse(struct connection *connection, int status, const char *reason
     http_write_error_body(&body, reason, code_of(status), head.request_id);
     head.content_length = body.len;
     http_write_head(&loop->scratch, &response, &head);
-    buf_str(&loop->scratch, buf_view(&body));
+    if (connection->head.method != HTTP_METHOD_HEAD)
+        buf_str(&loop->scratch, buf_view(&body));
     buf_fini(&body);
     log_debug("http.refused", "request=%.*s remote=%s status=%d reason=\"%s\"",
         STR_ARGS(head.request_id), connection->remote, status, reason);
@@ -208,6 +223,7 @@ static void prepare(struct connection *connection, struct turn *turn)
     http->remote = str_from(turn->remote);
     if (connection->trusted)
         policy_forwarded(policy, http);
+    http->foreign_origin = http->wants_websocket && policy_is_foreign(policy, http);
     if (policy->base_domain[0] != '\0')
         http_split_host(http, policy->base_domain);
     turn->allow_origin = policy_allow_origin(policy, http);
@@ -367,6 +383,8 @@ static size_t take(struct connection *connection, const char *bytes, size_t len)
             continue;
         case CONNECTION_BUSY:
             return at;
+        case CONNECTION_WEBSOCKET:
+            return at + websocket_session_receive(connection->session, bytes + at, len - at);
         case CONNECTION_LINGER:
         case CONNECTION_CLOSING:
             return len;
@@ -423,7 +441,8 @@ static void on_eof(struct connection *connection) ON(loop_thread)
     connection->at_eof = true;
     (void)uv_read_stop(&connection->uv.stream);
     connection->reading = false;
-    if (connection->state != CONNECTION_BUSY && connection->queued_bytes == 0)
+    if (connection->state == CONNECTION_WEBSOCKET ||
+        (connection->state != CONNECTION_BUSY && connection->queued_bytes == 0))
         connection_drop(connection);
 }
 
@@ -453,6 +472,17 @@ static void set_reading(struct connection *connection, bool wanted) ON(loop_thre
         connection_drop(connection);
 }
 
+/* What waits in `in` is delivered as what was queued leaves: one makes room for the other. */
+static void serve_websocket(struct connection *connection) ON(loop_thread)
+{
+    do {
+        take_input(connection);
+        websocket_session_flush(connection->session);
+    } while (connection->session != NULL && connection->in.len > 0 &&
+             connection->queued_bytes < TURN_HIGH_BYTES &&
+             websocket_session_may_take(connection->session));
+}
+
 void connection_settle(struct connection *connection)
 {
     if (connection->state == CONNECTION_CLOSING) {
@@ -461,6 +491,10 @@ void connection_settle(struct connection *connection)
     }
     if (connection->in.len > 0)
         take_input(connection);
+    if (connection->session != NULL)
+        serve_websocket(connection);
+    if (connection->state == CONNECTION_CLOSING)
+        return;
     if (connection->loop->scratch.len > 0)
         connection_send(connection, NULL);
     if (connection->state == CONNECTION_CLOSING)
@@ -513,6 +547,11 @@ void connection_timed_out(struct connection *connection)
     case WAIT_BODY:
         if (moved_enough(connection))
             return;
+        if (connection->session != NULL) {
+            websocket_session_too_slow(connection->session);
+            connection_settle(connection);
+            return;
+        }
         refuse(connection, 408, "the request's body did not come in time");
         connection_settle(connection);
         return;
@@ -522,6 +561,12 @@ void connection_timed_out(struct connection *connection)
         log_info("http.slow_reader", "remote=%s queued=%llu", connection->remote,
             (unsigned long long)connection->queued_bytes);
         connection_drop(connection);
+        return;
+    case WAIT_WEBSOCKET:
+        set_wait(connection, WAIT_WEBSOCKET, true);
+        if (!websocket_session_ping(connection->session))
+            break;
+        connection_settle(connection);
         return;
     case WAIT_IDLE:
     case WAIT_GONE:
@@ -545,6 +590,11 @@ static bool has_unread(const struct connection *connection)
 
 void connection_drain(struct connection *connection)
 {
+    if (connection->session != NULL) {
+        websocket_session_drain(connection->session);
+        connection_settle(connection);
+        return;
+    }
     if (connection->state == CONNECTION_IDLE && connection->queued_bytes == 0 &&
         !has_unread(connection))
         connection_drop(connection);

@@ -7,6 +7,7 @@
  *       |                  LINGER (error or Connection: close: FIN sent, rest thrown   |
  *       |                     |     away, so that the client can read the answer)     |
  *       +---------------------|-------------------------------------------------------+
+ *     BUSY --101--> WEBSOCKET --close frame--> LINGER   (src/websocket_session.h)
  *     any --------------> CLOSING (uv_close called; memory goes in its callback)
  *
  * Requests are answered one at a time and in order; what is pipelined behind the one that is BUSY
@@ -28,6 +29,7 @@ enum connection_state {
     CONNECTION_HEAD,
     CONNECTION_BODY,
     CONNECTION_BUSY,
+    CONNECTION_WEBSOCKET,
     CONNECTION_LINGER,
     CONNECTION_CLOSING,
 };
@@ -42,11 +44,12 @@ struct connection {
     struct loop *loop; /* borrowed */
     struct list link;  /* loop->connections */
     struct list waiting;
-    struct turn *turn;      /* owned until it is away; NULL between requests */
-    struct buf in;          /* owned: received, not yet taken */
-    struct http_head head;  /* of the request that is coming in */
-    uint64_t since_ms;      /* on its waiting list since */
-    uint64_t queued_bytes;  /* given to libuv, not yet taken by the kernel */
+    struct turn *turn;                 /* owned until it is away; NULL between requests */
+    struct websocket_session *session; /* a reference, while it is a WebSocket */
+    struct buf in;                     /* owned: received, not yet taken */
+    struct http_head head;             /* of the request that is coming in */
+    uint64_t since_ms;                 /* on its waiting list since */
+    uint64_t queued_bytes;             /* given to libuv, not yet taken by the kernel */
     uint64_t progress;      /* bytes moved since since_ms, for WAIT_BODY and WAIT_WRITE ... */
     uint64_t progress_mark; /* ... but for these of a write that was under way then */
     uint64_t requests;

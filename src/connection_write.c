@@ -4,6 +4,7 @@
 #include <limits.h>
 
 #include "src/traffic.h"
+#include "src/websocket_session.h"
 #include "tenants/base/check.h"
 #include "tenants/base/mem.h"
 #include "tenants/base/metrics.h"
@@ -131,7 +132,9 @@ static void decide_close(struct connection *connection, const struct turn *turn)
         atomic_load_explicit(&connection->loop->server->draining, memory_order_relaxed) ||
         (connection->at_eof && connection->in.len == 0))
         connection->close_after = true;
-    if (connection->in.len > 0)
+    if (turn->head.wants_websocket) /* what follows is no request: its sender expected a 101 */
+        connection->close_after = true;
+    if (connection->in.len > 0 || turn->head.wants_websocket)
         connection->linger_after = true;
 }
 
@@ -181,11 +184,27 @@ static void answer_rest(struct connection *connection, struct turn *turn) ON(loo
     }
 }
 
+/* 101: from here on the bytes are a WebSocket's, also those that came with the request. */
+static void answer_upgrade(struct connection *connection, struct turn *turn) ON(loop_thread)
+{
+    struct http_head_out head = {.framing = HTTP_FRAMING_LENGTH};
+
+    fill_head(connection, turn, &head);
+    http_write_head(&connection->loop->scratch, &turn->x.response, &head);
+    connection_set_state(connection, CONNECTION_WEBSOCKET);
+    connection->session = websocket_session_open(connection, turn);
+    turn_recycle(turn);
+}
+
 void connection_answer(struct connection *connection, struct turn *turn)
 {
     CHECK(connection->turn == turn && connection->state == CONNECTION_BUSY);
     connection->turn = NULL; /* it is at home: a drop must not abandon it */
     connection->resumes_seen = UINT_MAX;
+    if (turn->x.upgrade.handler != NULL && turn->x.response.status == 101) {
+        answer_upgrade(connection, turn);
+        return;
+    }
     if (turn->head_sent) {
         answer_rest(connection, turn);
     } else {

@@ -161,6 +161,14 @@ static void read_connection(struct http_head *head, struct str value)
     }
 }
 
+static void read_upgrade(struct http_head *head, struct str value)
+{
+    struct str rest = value;
+
+    while (rest.ptr != NULL)
+        head->offers_websocket |= str_is_nocase(str_trim(str_split(&rest, ',')), "websocket");
+}
+
 /* The headers that decide where the message ends; by length first, since most are none of them. */
 static int read_framing(
     struct http_head *head, const char *bytes, struct str name, struct str value)
@@ -179,7 +187,7 @@ static int read_framing(
         break;
     case 7:
         if (str_is_nocase(name, "upgrade"))
-            head->offers_websocket = str_is_nocase(value, "websocket");
+            read_upgrade(head, value);
         break;
     case 10:
         if (str_is_nocase(name, "connection"))
@@ -219,6 +227,19 @@ static int read_header(struct http_head *head, const char *bytes, struct str lin
         head, bytes, str_make(line.ptr, name_len), str_trim(str_make(value, value_len)));
 }
 
+/* What comes behind the head of an upgrade is not HTTP: there must be no two ways to read it. */
+static int judge_websocket(struct http_head *head)
+{
+    if (head->version_1_0)
+        return bad(head, 400, "WebSocket takes HTTP/1.1");
+    if (head->method != HTTP_METHOD_GET)
+        return bad(head, 400, "a WebSocket begins with GET");
+    if (head->chunked || head->content_length > 0)
+        return bad(head, 400, "a request for a WebSocket has no body");
+    head->wants_websocket = true;
+    return 0;
+}
+
 /* The whole head is there: what only its lines together can say. */
 static int judge(struct http_head *head)
 {
@@ -228,8 +249,8 @@ static int judge(struct http_head *head)
         return bad(head, 400, "Content-Length and Transfer-Encoding exclude each other");
     if (head->chunked && head->version_1_0)
         return bad(head, 400, "Transfer-Encoding does not exist in HTTP/1.0");
-    if (head->wants_upgrade && head->offers_websocket)
-        return bad(head, 501, "WebSocket is not spoken here");
+    if (head->wants_upgrade && head->offers_websocket && judge_websocket(head) < 0)
+        return -1;
     if (head->wants_close)
         head->keep_alive = false;
     return 0;

@@ -12,7 +12,8 @@
  * Refused: LF without CR, CR or NUL or any control in a line, bytes over 0x7e anywhere, blank or
  * folded lines, empty names, blanks before the colon, no or two Hosts in 1.1, any doubled or signed
  * Content-Length, Content-Length with Transfer-Encoding, Transfer-Encoding in 1.0 or other than
- * exactly "chunked", '#' or blanks in the target, other versions, unknown methods, WebSocket. */
+ * exactly "chunked", '#' or blanks in the target, other versions, unknown methods, WebSocket
+ * upgrades in 1.0, with a body, or by another method than GET. */
 #ifndef SRC_HTTP_HEAD_H
 #define SRC_HTTP_HEAD_H
 
@@ -51,7 +52,8 @@ struct http_head {
     bool wants_close;
     bool wants_upgrade; /* Connection: upgrade. Offers but WebSocket's are ignored, as they may be:
                            curl --http2 and Java's client offer h2c with their first request */
-    bool offers_websocket; /* refused with 501 when asked for, until it is spoken here */
+    bool offers_websocket; /* among what Upgrade names */
+    bool wants_websocket;  /* both: a GET of 1.1 without a body; its route says whether it can */
 
     /* the refusal */
     int status;

@@ -205,7 +205,8 @@ static void pick(struct http_request *request, const struct http_header *header)
 int http_parse_head(const struct http_head *head, char *bytes, struct arena *arena,
     struct http_request *ret_request, const char **ret_reason)
 {
-    struct http_request request = {.method = head->method};
+    struct http_request request = {
+        .method = head->method, .wants_websocket = head->wants_websocket};
     struct collector found = {.capacity = head->header_count};
     struct str host = str_make(bytes + head->host_start, head->host_len);
 

@@ -124,7 +124,9 @@ void loop_limits_from(const struct options *options, struct loop_limits *ret_lim
             [WAIT_BODY] = options->body_timeout_ms,
             [WAIT_WRITE] = options->slow_reader_ms,
             [WAIT_GONE] = 1000,
-            [WAIT_LINGER] = 2000},
+            [WAIT_LINGER] = 2000,
+            [WAIT_WEBSOCKET] = options->websocket_idle_ms / 2},
+        .websocket_message_bytes = options->websocket_message_bytes,
         .slow_request_ns = options->slow_request_ms * NS_PER_MS,
         .metrics_public = options->metrics_public,
     };
@@ -222,7 +224,7 @@ void loop_join(struct loop *loop)
 void loop_settle(struct loop *loop)
 {
     if (!loop->stopping || loop->connection_count > 0 || loop->turn_count > 0 ||
-        uv_is_closing((uv_handle_t *)&loop->tick))
+        loop->websocket_count > 0 || uv_is_closing((uv_handle_t *)&loop->tick))
         return;
     uv_close((uv_handle_t *)&loop->tick, NULL);
     uv_close((uv_handle_t *)&loop->wake, NULL);

@@ -33,6 +33,7 @@ enum wait {
     WAIT_WRITE, /* the client to read */
     WAIT_GONE,  /* its end of the connection is closed and its answer not yet ready */
     WAIT_LINGER,
+    WAIT_WEBSOCKET, /* the client to say anything, or to answer a ping */
     WAIT_COUNT,
     WAIT_NOTHING = WAIT_COUNT
 };
@@ -43,6 +44,7 @@ struct loop_limits {
     uint64_t max_body_bytes;
     uint64_t max_body_total;
     uint64_t timeout_ms[WAIT_COUNT];
+    uint64_t websocket_message_bytes;
     uint64_t slow_request_ns;
     bool metrics_public;
 };
@@ -73,9 +75,10 @@ struct loop {
     struct list waiting[WAIT_COUNT]; /* struct connection, oldest first */
     struct list spare_turns;
     unsigned spare_turn_count;
-    unsigned spare_turn_low; /* fewest since the last tick: more were never needed */
-    unsigned turn_count;     /* in flight */
-    struct buf scratch;      /* answers of the connection being served */
+    unsigned spare_turn_low;  /* fewest since the last tick: more were never needed */
+    unsigned turn_count;      /* in flight */
+    unsigned websocket_count; /* sessions, ended ones with holds too */
+    struct buf scratch;       /* answers of the connection being served */
     bool draining;
     bool stopping;
 
@@ -102,7 +105,8 @@ void loop_post(struct loop *loop, struct inbox_item *item);
 /* Asks the loop to stop accepting, close idle connections, and answer the rest with
  * `Connection: close`. Any thread. */
 void loop_drain(struct loop *loop);
-/* Asks the loop to drop its connections. It ends when its last turn has come home. Any thread. */
+/* Asks the loop to drop its connections. It ends when its last turn has come home and
+ * its last WebSocket session is free. Any thread. */
 void loop_stop(struct loop *loop);
 /* Hands out new limits (reload). Any thread. */
 void loop_set_limits(struct loop *loop, const struct loop_limits *limits);

@@ -42,6 +42,8 @@ struct options {
     uint64_t idle_timeout_ms;
     uint64_t slow_reader_ms;
     uint64_t slow_request_ms;
+    uint64_t websocket_message_bytes;
+    uint64_t websocket_idle_ms;
     uint64_t drain_timeout_ms;
     struct option_list trusted_proxies;
     struct option_list cors_origins;

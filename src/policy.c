@@ -208,6 +208,20 @@ struct str policy_allow_origin(const struct policy *policy, const struct http_re
     return str_make(NULL, 0);
 }
 
+bool policy_is_foreign(const struct policy *policy, const struct http_request *request)
+{
+    struct str origin = http_header_get(request, "origin");
+    struct str own = http_header_get(request, "host");
+    size_t scheme = str_starts_with_nocase(origin, "http://")    ? 7
+                    : str_starts_with_nocase(origin, "https://") ? 8
+                                                                 : 0;
+
+    if (origin.ptr == NULL || policy_allow_origin(policy, request).len > 0)
+        return false;
+    return scheme == 0 ||
+           !str_equal_nocase(str_make(origin.ptr + scheme, origin.len - scheme), own);
+}
+
 bool address_is_loopback(struct str address)
 {
     return str_starts_with(address, "127.") || str_is(address, "::1") || str_is(address, "unix:") ||

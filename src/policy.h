@@ -30,6 +30,8 @@ bool policy_trusts(const struct policy *policy, const struct sockaddr *peer);
 void policy_forwarded(const struct policy *policy, struct http_request *request);
 /* What Access-Control-Allow-Origin should say to this request; len 0: nothing. */
 struct str policy_allow_origin(const struct policy *policy, const struct http_request *request);
+/* Does a browser's page of an origin that is neither the server's own nor let in ask this? */
+bool policy_is_foreign(const struct policy *policy, const struct http_request *request);
 /* Does this client sit on this machine? */
 bool address_is_loopback(struct str address);
 

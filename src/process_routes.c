@@ -14,6 +14,8 @@ static const struct server *the_server; /* for process_stats(), which gets no ar
 void process_routes_init(struct server *server)
 {
     the_server = server;
+    metrics_label(METRIC_WEBSOCKET_MESSAGES, 0, "direction=\"in\"");
+    metrics_label(METRIC_WEBSOCKET_MESSAGES, 1, "direction=\"out\"");
 }
 
 static struct turn *turn_of(struct exchange *x)
@@ -204,7 +206,8 @@ bool process_routes_serve(struct turn *turn)
         answer_options(x);
         return true;
     }
-    if (x->http.path.len < sizeof("/healthz/") + 1)
+    /* None of ours is a WebSocket; a dialect may have one at the root. */
+    if (x->http.path.len < sizeof("/healthz/") + 1 && !x->http.wants_websocket)
         route = find_route(x->http.path);
     if (route == NULL) {
         if (likely(!atomic_load_explicit(&turn->loop->server->draining, memory_order_relaxed)))

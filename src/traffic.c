@@ -10,9 +10,9 @@
 #include "tenants/base/mem.h"
 #include "tenants/base/metrics.h"
 
-static const short statuses[] = {0, 200, 201, 202, 204, 301, 302, 304, 400, 401, 403, 404, 405, 406,
-    408, 409, 410, 411, 412, 413, 414, 415, 416, 417, 422, 423, 424, 426, 428, 429, 431, 451, 499,
-    500, 501, 502, 503, 504, 505, 507};
+static const short statuses[] = {0, 101, 200, 201, 202, 204, 301, 302, 304, 400, 401, 403, 404, 405,
+    406, 408, 409, 410, 411, 412, 413, 414, 415, 416, 417, 422, 423, 424, 426, 428, 429, 431, 451,
+    499, 500, 501, 502, 503, 504, 505, 507};
 static_assert(ARRAY_LEN(statuses) <= METRIC_STATUS_MAX, "METRIC_STATUS_MAX is too small");
 
 /* Index 0: statuses not in the table. */

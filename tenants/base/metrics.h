@@ -25,6 +25,9 @@
         "Client connections accepted.")                                                            \
     X(COUNTER, CONNECTIONS_REFUSED, "rookery_connections_refused_total", "", 1,                    \
         "Client connections refused at a limit.")                                                  \
+    X(GAUGE, WEBSOCKETS, "rookery_websockets", "", 1, "Open WebSocket sessions.")                  \
+    X(COUNTER, WEBSOCKET_MESSAGES, "rookery_websocket_messages_total", "direction", 2,             \
+        "Messages on WebSockets, in and out.")                                                     \
     X(COUNTER, STATEMENTS, "rookery_statements_total", "class", 8, "Statements run, by class.")    \
     X(COUNTER, LOOP_READS, "rookery_loop_reads_total", "outcome", 4,                               \
         "Reads tried on a loop thread: done, or handed to a worker and why.")                      \

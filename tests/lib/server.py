@@ -41,7 +41,8 @@ class ServerError(AssertionError):
 
 
 class Server:
-    def __init__(self, folder, options=(), env=None, listen="127.0.0.1:0", data=None):
+    def __init__(self, folder, options=(), env=None, listen="127.0.0.1:0", data=None,
+                 program="rookeryd"):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.data = pathlib.Path(data) if data else self.folder / "data"
@@ -49,6 +50,7 @@ class Server:
         self.options = list(options)
         self.env = dict(env or {})
         self.listen = listen
+        self.program = BUILD / program
         self.process = None
         self.address = None  # "127.0.0.1:41234", from the ready line
         self.secrets = set()  # tokens that must never be seen in the log
@@ -57,13 +59,13 @@ class Server:
 
     def command(self, *more):
         listen = [word for address in self._listens() for word in ("--listen", address)]
-        return [str(BUILD / "rookeryd"), "--data", str(self.data), *listen, *self.options, *more]
+        return [str(self.program), "--data", str(self.data), *listen, *self.options, *more]
 
     def start(self):
         """Starts the process and waits until it serves. Returns self."""
         assert self.process is None, "the server runs already"
-        if not (BUILD / "rookeryd").exists():
-            raise ServerError(f"{BUILD}/rookeryd is not built; tests/run builds it")
+        if not self.program.exists():
+            raise ServerError(f"{self.program} is not built; tests/run builds it")
         read_fd, write_fd = os.pipe()
         try:
             with open(self.log_path, "ab") as log:

@@ -23,6 +23,8 @@ struct row {
         name, text, sizeof(text) - 1, status                                                       \
     }
 
+#define WEBSOCKET "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+
 static const struct row rows[] = {
     GOOD("plain GET", "GET / HTTP/1.1\r\n" H "\r\n"),
     GOOD("query and fragmentless target", "GET /a/b?c=%20d&e HTTP/1.1\r\n" H "\r\n"),
@@ -39,6 +41,9 @@ static const struct row rows[] = {
     GOOD("offer of h2c",
         "GET / HTTP/1.1\r\n" H "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n"),
     GOOD("websocket word without Connection", "GET / HTTP/1.1\r\n" H "Upgrade: websocket\r\n\r\n"),
+    GOOD("WebSocket", "GET / HTTP/1.1\r\n" H WEBSOCKET "\r\n"),
+    GOOD("WebSocket with a length of zero",
+        "GET / HTTP/1.1\r\n" H WEBSOCKET "Content-Length: 0\r\n\r\n"),
     GOOD("expect", "PUT / HTTP/1.1\r\n" H "Expect: 100-continue\r\nContent-Length: 1\r\n\r\n"),
     GOOD("IPv6 host", "GET / HTTP/1.1\r\nHost: [::1]:80\r\n\r\n"),
 
@@ -109,8 +114,12 @@ static const struct row rows[] = {
     BAD(501, "SOURCE", "SOURCE / HTTP/1.1\r\n" H "\r\n"),
     BAD(501, "CONNECT", "CONNECT a:1 HTTP/1.1\r\n" H "\r\n"),
     BAD(501, "get", "get / HTTP/1.1\r\n" H "\r\n"),
-    BAD(501, "WebSocket",
-        "GET / HTTP/1.1\r\n" H "Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n"),
+    BAD(400, "WebSocket in 1.0", "GET / HTTP/1.0\r\n" H WEBSOCKET "\r\n"),
+    BAD(400, "WebSocket by POST", "POST / HTTP/1.1\r\n" H WEBSOCKET "\r\n"),
+    BAD(400, "WebSocket by HEAD", "HEAD / HTTP/1.1\r\n" H WEBSOCKET "\r\n"),
+    BAD(400, "WebSocket with a body", "GET / HTTP/1.1\r\n" H WEBSOCKET "Content-Length: 1\r\n\r\n"),
+    BAD(400, "WebSocket with a chunked body",
+        "GET / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n" WEBSOCKET "\r\n"),
     BAD(417, "other expectations", "PUT / HTTP/1.1\r\n" H "Expect: 200-ok\r\n\r\n"),
     BAD(400, "TLS", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
 };
