@@ -10,7 +10,7 @@
 
 #define METRIC_HISTOGRAM_BUCKETS 28
 #define METRIC_ROUTES_MAX 160
-#define METRIC_STATUS_MAX 40
+#define METRIC_STATUS_MAX 48
 
 /* kind, identifier, name, label name ("" for none), cells, help */
 #define METRICS_TABLE(X)                                                                           \
