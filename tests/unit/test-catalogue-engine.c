@@ -94,6 +94,44 @@ static void test_settings(void)
     database_unref(database);
 }
 
+static enum err_code block(const char *name, uint64_t value, const char *reason)
+{
+    struct setting_change changes[] = {
+        {.setting = setting_find(SETTING_DATABASE, str_from(name)), .value = value},
+        {.setting = setting_find(SETTING_DATABASE, S("blockReason")), .text = str_from(reason)},
+    };
+
+    return DO(database_patch, struct database_patch_input, .tenant = S("acme"),
+        .database = S("db-7"), .settings = changes, .setting_count = 2);
+}
+
+static void test_blocks(void)
+{
+    struct database *database = look_up("acme", "db-7");
+    enum err_code code;
+    const char *answer;
+
+    (void)run_sql(&fixture, database, "SELECT count(*) FROM t", &code);
+    is_int(code, ERR_NONE, "a read, which stays prepared");
+    is_code(block("blockWrites", 1, "not paid"), ERR_NONE, "writes are blocked");
+    answer = run_sql(&fixture, database, "INSERT INTO t VALUES (9)", &code);
+    ok(code == ERR_BLOCKED && strstr(answer, "not paid") != NULL, "and say why: %s", answer);
+    (void)run_sql(&fixture, database, "CREATE TABLE other(a)", &code);
+    is_int(code, ERR_BLOCKED, "so is DDL");
+    (void)run_sql(&fixture, database, "SELECT count(*) FROM t", &code);
+    is_int(code, ERR_NONE, "reads are not");
+    is_code(block("blockReads", 1, ""), ERR_NONE, "reads are blocked, for no reason");
+    answer = run_sql(&fixture, database, "SELECT count(*) FROM t", &code);
+    ok(code == ERR_BLOCKED && strstr(answer, "not paid") == NULL, "a prepared one is: %s", answer);
+    is_code(block("blockWrites", 0, ""), ERR_NONE, "writes alone are let in");
+    (void)run_sql(&fixture, database, "INSERT INTO t VALUES (9)", &code);
+    is_int(code, ERR_BLOCKED, "which blocked reads still keep out");
+    is_code(block("blockReads", 0, ""), ERR_NONE, "all is let in");
+    (void)run_sql(&fixture, database, "INSERT INTO t VALUES (9)", &code);
+    is_int(code, ERR_NONE, "at once");
+    database_unref(database);
+}
+
 static void test_purge(void)
 {
     struct catalogue_options options;
@@ -157,6 +195,7 @@ int main(void)
     ok(strlen(bootstrap) > 50, "a new catalogue");
     test_use();
     test_settings();
+    test_blocks();
     test_directory();
     database = look_up("acme", "db-9");
     usage_add(database->usage, 2, 3, 4);
