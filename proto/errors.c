@@ -27,6 +27,7 @@ int exchange_status(const struct err *err)
     case ERR_ROLE_FORBIDS:
     case ERR_TABLE_SCOPE:
     case ERR_GUARD:
+    case ERR_BLOCKED:
         return 403;
     case ERR_NOT_FOUND:
     case ERR_UNKNOWN_TENANT:

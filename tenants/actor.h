@@ -116,6 +116,10 @@ struct lane {
     struct stream *stream; /* LANE_STREAM */
 };
 
+/* open_database.blocks */
+#define OPEN_BLOCKS_READS 1U
+#define OPEN_BLOCKS_WRITES 2U
+
 struct open_database {
     struct actor *actor;
     struct vfs_head *head;
@@ -124,6 +128,7 @@ struct open_database {
     /* Effective: no field is 0 for a default. actor->lock, as settings_generation. */
     struct database_settings settings;
     unsigned settings_generation;
+    atomic_uint blocks;  /* of the settings: blocked reads leave nothing to write either */
     struct usage *usage; /* owned reference, NULL for the catalogue: told the sizes */
     struct lane write;
     struct lane *readers[ACTOR_READ_LANES_MAX]; /* actor->lock */

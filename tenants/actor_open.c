@@ -88,12 +88,24 @@ static struct database_settings effective(
     return result;
 }
 
+static void set_blocks(struct open_database *open)
+{
+    unsigned blocks = 0;
+
+    if (open->settings.block_reads)
+        blocks = OPEN_BLOCKS_READS | OPEN_BLOCKS_WRITES;
+    else if (open->settings.block_writes)
+        blocks = OPEN_BLOCKS_WRITES;
+    atomic_store_explicit(&open->blocks, blocks, memory_order_release);
+}
+
 static void set_settings(struct open_database *open, const struct database *database)
 {
     open->settings = effective(open->actor->engine, &database->settings);
     open->usage = database->usage == NULL ? NULL : usage_ref(database->usage);
     open->is_catalogue = is_catalogue(database);
     open->account = account_new(open->settings.memory_bytes);
+    set_blocks(open);
 }
 
 /* The connection may hold more than it is to have now. Lock held. */
@@ -109,6 +121,7 @@ static void change_settings_locked(struct actor *actor, const struct database_se
     struct open_database *open = actor->open;
 
     open->settings = effective(actor->engine, settings);
+    set_blocks(open);
     open->settings_generation++;
     account_set_limit(open->account, open->settings.memory_bytes);
     atomic_store(&open->gate.relaxed, open->settings.durability == DURABILITY_RELAXED);

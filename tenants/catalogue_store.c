@@ -318,7 +318,7 @@ int store_settings_load(const struct store *store, enum setting_scope scope, uin
         uint64_t value;
 
         /* A name of a newer server, or a value out of a range that has shrunk: the default. */
-        if (setting != NULL &&
+        if (setting != NULL && setting->size > 0 &&
             setting_parse(setting, str_from((const char *)sqlite3_column_text(statement, 1)),
                 &value, NULL) == 0)
             setting_put(setting, values, value);
@@ -343,25 +343,28 @@ int store_settings_change(const struct store *store, enum setting_scope scope, u
     for (size_t i = 0; i < count; i++) {
         const struct setting *setting = changes[i].setting;
         uint64_t value = changes[i].reset ? setting->default_value : changes[i].value;
+        struct str stored = changes[i].reset ? str_make(NULL, 0) : changes[i].text;
 
         CHECK(setting->scope == scope);
-        if (setting_check(setting, value, ret_err) < 0)
+        if ((setting_is_text(setting) ? setting_check_text(setting, stored, ret_err)
+                                      : setting_check(setting, value, ret_err)) < 0)
             return -1;
         if (store->principal != NULL && setting_may_change(setting, store->principal->capabilities,
                                             value, server_default(store, setting), ret_err) < 0)
             return -1;
-        if (value == setting->default_value) {
+        if (setting_is_text(setting) ? stored.len == 0 : value == setting->default_value) {
             if (store_run(store, ret_err,
                     "DELETE FROM settings WHERE scope = ?1 AND owner_id = ?2 AND name = ?3", "iis",
                     (int64_t)scope, (int64_t)owner_id, str_from(setting->name)) < 0)
                 return -1;
             continue;
         }
+        if (!setting_is_text(setting))
+            stored = str_from(setting_format(setting, value, text));
         if (store_run(store, ret_err,
                 "INSERT INTO settings(scope, owner_id, name, value) VALUES(?1, ?2, ?3, ?4) "
                 "ON CONFLICT DO UPDATE SET value = excluded.value",
-                "iiss", (int64_t)scope, (int64_t)owner_id, str_from(setting->name),
-                str_from(setting_format(setting, value, text))) < 0)
+                "iiss", (int64_t)scope, (int64_t)owner_id, str_from(setting->name), stored) < 0)
             return -1;
     }
     return 0;

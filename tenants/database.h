@@ -16,9 +16,13 @@ enum durability { DURABILITY_FULL, DURABILITY_RELAXED };
 /* Settings of a database: one row each in the settings table (tenants/settings.h). */
 struct database_settings {
     enum durability durability;
-    bool foreign_keys;     /* default on */
-    uint64_t max_bytes;    /* 0: the engine's default */
-    uint64_t memory_bytes; /* 0: the engine's default */
+    bool foreign_keys; /* default on */
+    bool block_reads;  /* an operator's: nothing is read, which leaves nothing to write */
+    bool block_writes;
+    uint64_t max_bytes;       /* 0: the engine's default */
+    uint64_t memory_bytes;    /* 0: the engine's default */
+    uint64_t txn_timeout_s;   /* 0: the engine's default */
+    const char *block_reason; /* setting_intern()'s; NULL: none is told */
 };
 
 struct rate_bucket;

@@ -366,6 +366,10 @@ static enum run_result prepare(struct lane *lane, struct request *request, unsig
                    "one statement at a time here; send several as a batch"),
                RUN_FAILED;
     }
+    if (unlikely(execute_check_blocks(lane, request, statement, ret_err) < 0)) {
+        connection_release(lane->connection, statement);
+        return RUN_FAILED;
+    }
     if (request->describe) {
         *ret_statement = statement;
         return RUN_OK;
@@ -525,6 +529,8 @@ enum run_result execute_procedure(struct lane *lane, struct request *request)
     struct err err = ERR_INIT;
     int rc;
 
+    if (unlikely(execute_check_blocks(lane, request, NULL, &request->err) < 0))
+        return RUN_FAILED;
     lane->schema_changed = request->kind == REQUEST_PROCEDURE; /* it may */
     if (request->procedure(connection_db(lane->connection), request->procedure_argument, &err) == 0)
         return RUN_OK;

@@ -34,6 +34,10 @@ void execute_end(struct lane *lane) ON(actor_owner);
 int execute_bind(struct lane *lane, const struct statement *statement,
     const struct statement_input *input, struct err *ret_err) ON(actor_owner) MUST_CHECK;
 
+/* -1: ERR_BLOCKED, with the operator's reason. `statement` NULL: a procedure. */
+int execute_check_blocks(struct lane *lane, const struct request *request,
+    const struct statement *statement, struct err *ret_err) ON(actor_owner) MUST_CHECK;
+
 /* One statement. On RUN_FAILED the sink's error() was called and failed_index set. */
 enum run_result execute_statement(
     struct lane *lane, struct request *request, unsigned index, unsigned flags) ON(actor_owner);

@@ -4,6 +4,9 @@
 #include <stdio.h>
 
 #include "tenants/base/check.h"
+#include "tenants/base/hash.h"
+#include "tenants/base/mem.h"
+#include "tenants/base/thread.h"
 #include "tenants/principal.h"
 
 static const char *const durability_words[] = {"full", "relaxed", NULL};
@@ -29,6 +32,25 @@ static const struct setting table[] = {
     {"memory_bytes", "memoryBytes", SETTING_DATABASE, SETTING_NUMBER, 0, 4 * MIB, TIB, NULL,
         "bytes", CAP_ADMIN, true, "most heap that SQLite may use for it; 0: the server's default",
         FIELD(database_settings, memory_bytes)},
+    {"block_reads", "blockReads", SETTING_DATABASE, SETTING_BOOL, 0, 0, 1, NULL, "", CAP_OPERATOR,
+        false, "refuses every statement and look at the schema, with blockReason (403)",
+        FIELD(database_settings, block_reads)},
+    {"block_writes", "blockWrites", SETTING_DATABASE, SETTING_BOOL, 0, 0, 1, NULL, "", CAP_OPERATOR,
+        false, "refuses statements that write, with blockReason (403)",
+        FIELD(database_settings, block_writes)},
+    {"block_reason", "blockReason", SETTING_DATABASE, SETTING_TEXT, 0, 0, 0, NULL, "", CAP_OPERATOR,
+        false, "what clients are told while blockReads or blockWrites is on",
+        FIELD(database_settings, block_reason)},
+    {"txn_timeout_s", "txnTimeoutS", SETTING_DATABASE, SETTING_NUMBER, 0, 1, 604800, NULL,
+        "seconds", CAP_ADMIN, false,
+        "longest transaction over several requests; 0: the server's default",
+        FIELD(database_settings, txn_timeout_s)},
+    {"jwt_key", "jwtKey", SETTING_DATABASE, SETTING_KEYS, 0, 0, 0, NULL, "", CAP_OPERATOR, false,
+        "public keys whose JSON web tokens open this database, beside the tenant's and the "
+        "server's",
+        0, 0},
+    {"jwt_key", "jwtKey", SETTING_TENANT, SETTING_KEYS, 0, 0, 0, NULL, "", CAP_OPERATOR, false,
+        "public keys whose JSON web tokens open the tenant's databases, beside the server's", 0, 0},
     {"create_on_first_use", "createOnFirstUse", SETTING_TENANT, SETTING_BOOL, 0, 0, 1, NULL, "",
         CAP_ADMIN, false,
         "a database that does not exist is made when a token that may create databases first uses "
@@ -103,7 +125,7 @@ void setting_put(const struct setting *setting, void *values, uint64_t value)
 void settings_defaults(enum setting_scope scope, void *values)
 {
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-        if (table[i].scope == scope)
+        if (table[i].scope == scope && table[i].size > 0)
             setting_put(&table[i], values, table[i].default_value);
     }
 }
@@ -124,6 +146,9 @@ int setting_check(const struct setting *setting, uint64_t value, struct err *ret
     if (value == setting->default_value)
         return 0;
     switch (setting->type) {
+    case SETTING_TEXT:
+    case SETTING_KEYS:
+        return 0; /* setting_check_text() */
     case SETTING_BOOL:
         if (value <= 1)
             return 0;
@@ -140,6 +165,58 @@ int setting_check(const struct setting *setting, uint64_t value, struct err *ret
     return err_set(ret_err, ERR_BAD_REQUEST,
         "'%s' is 0 or a whole number from %" PRIu64 " to %" PRIu64 "%s%s", setting->wire_name,
         setting->min, setting->max, setting->unit[0] == '\0' ? "" : " ", setting->unit);
+}
+
+/* ---- texts ---- */
+
+#define INTERN_SLOTS 256
+
+struct interned {
+    struct interned *next;
+    size_t len;
+    char text[];
+};
+
+static pthread_mutex_t intern_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct interned *interned[INTERN_SLOTS]; /* under the lock */
+
+const char *setting_intern(struct str text)
+{
+    struct interned **slot = &interned[hash_str(text) % INTERN_SLOTS];
+    struct interned *found;
+
+    if (text.len == 0)
+        return NULL;
+    (void)pthread_mutex_lock(&intern_lock);
+    for (found = *slot; found != NULL; found = found->next) {
+        if (str_equal(str_make(found->text, found->len), text))
+            break;
+    }
+    if (found == NULL) {
+        found = mem_alloc(sizeof(*found) + text.len + 1);
+        found->len = text.len;
+        memcpy(found->text, text.ptr, text.len);
+        found->text[text.len] = '\0';
+        found->next = *slot;
+        *slot = found;
+    }
+    (void)pthread_mutex_unlock(&intern_lock);
+    return found->text;
+}
+
+int setting_check_text(const struct setting *setting, struct str text, struct err *ret_err)
+{
+    size_t most = setting->type == SETTING_KEYS ? SETTING_KEYS_MAX : SETTING_REASON_MAX;
+
+    if (text.len > most || !str_is_utf8(text))
+        return err_set(ret_err, ERR_BAD_REQUEST, "'%s' is a text in UTF-8 of at most %zu bytes",
+            setting->wire_name, most);
+    for (size_t i = 0; i < text.len && setting->type == SETTING_TEXT; i++) {
+        if ((unsigned char)text.ptr[i] < ' ' || text.ptr[i] == 0x7f)
+            return err_set(
+                ret_err, ERR_BAD_REQUEST, "'%s' has a control character", setting->wire_name);
+    }
+    return 0;
 }
 
 static int parse_bool(struct str text, uint64_t *ret_value)
@@ -161,7 +238,16 @@ int setting_parse(
 {
     uint64_t value = UINT64_MAX;
 
+    if (setting_is_text(setting)) {
+        if (setting_check_text(setting, text, ret_err) < 0)
+            return -1;
+        *ret_value = setting->size == 0 ? 0 : (uint64_t)(uintptr_t)setting_intern(text);
+        return 0;
+    }
     switch (setting->type) {
+    case SETTING_TEXT:
+    case SETTING_KEYS:
+        break;
     case SETTING_BOOL:
         if (parse_bool(text, &value) < 0)
             value = UINT64_MAX;
@@ -185,6 +271,8 @@ int setting_parse(
 
 const char *setting_format(const struct setting *setting, uint64_t value, char *out)
 {
+    if (setting->type == SETTING_TEXT)
+        return value == 0 ? "" : (const char *)(uintptr_t)value;
     if (setting->type == SETTING_BOOL)
         (void)snprintf(out, SETTING_TEXT_MAX, "%s", value != 0 ? "true" : "false");
     else if (setting->type == SETTING_WORD)

@@ -3,7 +3,7 @@
  *
  * A setting is a row of settings.c and a field of its scope's struct. What is stored is text, and
  * only for settings that were changed; a new row needs no migration. Every value travels as a
- * uint64_t: a number, 0/1, or the index of a word.
+ * uint64_t: a number, 0/1, or the index of a word; texts and keys as text.
  *
  * Pure; any thread. */
 #ifndef TENANTS_SETTINGS_H
@@ -12,9 +12,17 @@
 #include "tenants/database.h"
 
 #define SETTING_TEXT_MAX 32
+#define SETTING_REASON_MAX 200 /* bytes of a SETTING_TEXT */
+#define SETTING_KEYS_MAX 32768 /* of a SETTING_KEYS */
 
 enum setting_scope { SETTING_DATABASE = 1, SETTING_TENANT = 2 };
-enum setting_type { SETTING_BOOL, SETTING_NUMBER, SETTING_WORD };
+enum setting_type {
+    SETTING_BOOL,
+    SETTING_NUMBER,
+    SETTING_WORD,
+    SETTING_TEXT, /* one line for people; its value is setting_intern()'s address, 0: none */
+    SETTING_KEYS, /* public keys, as proto/jwt_keys.h reads them: stored, in no struct */
+};
 
 /* Settings of a tenant. */
 struct tenant_settings {
@@ -46,6 +54,7 @@ struct setting {
 struct setting_change {
     const struct setting *setting;
     uint64_t value;
+    struct str text; /* instead of value, of texts and keys; empty: none */
     bool reset;
 };
 
@@ -59,6 +68,17 @@ void settings_defaults(enum setting_scope scope, void *values);
 uint64_t setting_get(const struct setting *setting, const void *values);
 void setting_put(const struct setting *setting, void *values, uint64_t value);
 
+static inline bool setting_is_text(const struct setting *setting)
+{
+    return setting->type == SETTING_TEXT || setting->type == SETTING_KEYS;
+}
+/* A text's one copy, for the life of the process: there are few, and operators write them. NULL for
+ * an empty one. Any thread. */
+const char *setting_intern(struct str text);
+/* Of texts and keys (which the caller has parsed): length, UTF-8, no control characters in a
+ * SETTING_TEXT. ERR_BAD_REQUEST. */
+int setting_check_text(const struct setting *setting, struct str text, struct err *ret_err)
+    MUST_CHECK;
 /* 0, or ERR_BAD_REQUEST naming the setting, what was wrong and what is allowed. */
 int setting_check(const struct setting *setting, uint64_t value, struct err *ret_err) MUST_CHECK;
 /* From text: a word, digits, or true/false/on/off/1/0. Checked. ERR_BAD_REQUEST. */

@@ -76,6 +76,8 @@ static const char *code_of(const struct err *err)
     case ERR_GUARD:
     case ERR_TRANSACTION_WORDS:
         return "SQL_PARSE_ERROR";
+    case ERR_BLOCKED:
+        return "BLOCKED";
     case ERR_ROLE_FORBIDS:
     case ERR_TABLE_SCOPE:
         return "SQLITE_AUTH";

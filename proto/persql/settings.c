@@ -1,7 +1,18 @@
 /* The typed settings of databases and tenants, in bodies and answers. */
 #include <stdio.h>
 
+#include "proto/jwt_keys.h"
 #include "proto/persql/persql.h"
+
+static int check_keys(struct str text, struct err *ret_err)
+{
+    struct jwt_keys *keys;
+
+    if (jwt_keys_parse(text, &keys, ret_err) < 0)
+        return -1;
+    jwt_keys_free(keys);
+    return 0;
+}
 
 /* One member that names a setting. Null is "back to the default". */
 static int read_change(const struct setting *setting, const struct node *node,
@@ -11,6 +22,15 @@ static int read_change(const struct setting *setting, const struct node *node,
     change->reset = node->type == TOKEN_NULL;
     if (change->reset)
         return 0;
+    if (setting_is_text(setting)) {
+        if (node->type != TOKEN_STRING)
+            return err_set(ret_err, ERR_BAD_REQUEST, "'%s' must be a text, not %s",
+                setting->wire_name, token_name(node->type));
+        change->text = node->text;
+        if (setting->type == SETTING_KEYS && node->text.len > 0)
+            return check_keys(node->text, ret_err);
+        return setting_check_text(setting, node->text, ret_err);
+    }
     if (node->type == TOKEN_STRING)
         return setting_parse(setting, node->text, &change->value, ret_err);
     if (setting->type == SETTING_BOOL && (node->type == TOKEN_TRUE || node->type == TOKEN_FALSE)) {
@@ -30,7 +50,7 @@ static int read_change(const struct setting *setting, const struct node *node,
 
 static int refuse_unknown(enum setting_scope scope, struct str key, struct err *ret_err)
 {
-    char names[160] = "";
+    char names[240] = "";
     size_t len = 0;
     size_t count;
     const struct setting *table = settings_table(&count);
@@ -109,7 +129,7 @@ void persql_write_settings(struct encoder *e, enum setting_scope scope, const vo
         const struct setting *setting = &table[i];
         uint64_t value;
 
-        if (setting->scope != scope)
+        if (setting->scope != scope || setting->size == 0)
             continue;
         value = setting_get(setting, values);
         encoder_key(e, setting->wire_name);
@@ -117,6 +137,8 @@ void persql_write_settings(struct encoder *e, enum setting_scope scope, const vo
             encoder_bool(e, value != 0);
         else if (setting->type == SETTING_NUMBER)
             encoder_u64(e, value);
+        else if (setting->type == SETTING_TEXT && value == 0)
+            encoder_null(e);
         else
             encoder_cstring(e, setting_format(setting, value, text));
     }

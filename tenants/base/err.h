@@ -27,6 +27,7 @@
     X(ERR_ROLE_FORBIDS, "role_forbids")                                                            \
     X(ERR_TABLE_SCOPE, "table_scope")                                                              \
     X(ERR_GUARD, "guard")                                                                          \
+    X(ERR_BLOCKED, "blocked")                                                                      \
     X(ERR_NOT_FOUND, "not_found")                                                                  \
     X(ERR_UNKNOWN_TENANT, "unknown_tenant")                                                        \
     X(ERR_UNKNOWN_DATABASE, "unknown_database")                                                    \

@@ -94,6 +94,44 @@ static void test_settings(void)
     database_unref(database);
 }
 
+static enum err_code block(const char *name, uint64_t value, const char *reason)
+{
+    struct setting_change changes[] = {
+        {.setting = setting_find(SETTING_DATABASE, str_from(name)), .value = value},
+        {.setting = setting_find(SETTING_DATABASE, S("blockReason")), .text = str_from(reason)},
+    };
+
+    return DO(database_patch, struct database_patch_input, .tenant = S("acme"),
+        .database = S("db-7"), .settings = changes, .setting_count = 2);
+}
+
+static enum err_code try_sql(struct database *database, const char *sql)
+{
+    enum err_code code;
+
+    (void)run_sql(&fixture, database, sql, &code);
+    return code;
+}
+
+static void test_blocks(void)
+{
+    struct database *database = look_up("acme", "db-7");
+
+    is_int(try_sql(database, "SELECT count(*) FROM t"), ERR_NONE, "a read, which stays prepared");
+    is_code(block("blockWrites", 1, "not paid"), ERR_NONE, "writes are blocked");
+    is_int(try_sql(database, "INSERT INTO t VALUES (9)"), ERR_BLOCKED, "at once");
+    is_int(try_sql(database, "CREATE TABLE other(a)"), ERR_BLOCKED, "so is DDL");
+    is_int(try_sql(database, "SELECT count(*) FROM t"), ERR_NONE, "reads are not");
+    is_code(block("blockReads", 1, ""), ERR_NONE, "reads are blocked, for no reason");
+    is_int(try_sql(database, "SELECT count(*) FROM t"), ERR_BLOCKED, "a prepared one too");
+    is_code(block("blockWrites", 0, ""), ERR_NONE, "writes alone are let in");
+    is_int(try_sql(database, "INSERT INTO t VALUES (9)"), ERR_BLOCKED,
+        "which blocked reads still keep out");
+    is_code(block("blockReads", 0, ""), ERR_NONE, "all is let in");
+    is_int(try_sql(database, "INSERT INTO t VALUES (9)"), ERR_NONE, "at once");
+    database_unref(database);
+}
+
 static void test_purge(void)
 {
     struct catalogue_options options;
@@ -157,6 +195,7 @@ int main(void)
     ok(strlen(bootstrap) > 50, "a new catalogue");
     test_use();
     test_settings();
+    test_blocks();
     test_directory();
     database = look_up("acme", "db-9");
     usage_add(database->usage, 2, 3, 4);
