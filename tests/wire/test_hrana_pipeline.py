@@ -375,6 +375,9 @@ def test_root_is_the_only_database(tenant):
     tenant.database("other")
     answer = tenant.owner.request("POST", "/v2/pipeline", body)
     assert answer.status == 404 and "exactly one" in answer.value["message"]
+    named = tenant.database("default")
+    assert tenant.owner.request("POST", "/v2/pipeline", body).status == 200
+    assert named.rows("SELECT count(*) FROM t") == [[0]]
     answer = tenant.api("owner", databases=["other"]).request("POST", "/v2/pipeline", body)
     assert answer.status == 200, answer
     assert tenant.api("owner", databases=["o*", "m*"]).request("POST", "/v2/pipeline", body).status == 404
