@@ -207,6 +207,19 @@ static void post_database(struct catalogue_call *call)
     x->services->post(x, on_database);
 }
 
+static void load_database(struct exchange *x) ON(loop_thread)
+{
+    x->load = (struct directory_load){.tenant_slug = x->tenant_slug,
+        .database_slug = x->params[1],
+        .call = {.catalogue = x->services->catalogue,
+            .arena = &x->arena,
+            .principal = x->principal,
+            .done = post_database,
+            .owner = x,
+            .err = ERR_INIT}};
+    directory_load_database(x->services->directory, &x->load);
+}
+
 static void resolve_database(struct exchange *x) ON(loop_thread)
 {
     struct database *database =
@@ -217,15 +230,7 @@ static void resolve_database(struct exchange *x) ON(loop_thread)
         with_database(x);
         return;
     }
-    x->load = (struct directory_load){.tenant_slug = x->tenant_slug,
-        .database_slug = x->params[1],
-        .call = {.catalogue = x->services->catalogue,
-            .arena = &x->arena,
-            .principal = x->principal,
-            .done = post_database,
-            .owner = x,
-            .err = ERR_INIT}};
-    directory_load_database(x->services->directory, &x->load);
+    load_database(x);
 }
 
 /* ---- who asks, and for whose tenant ---- */
@@ -281,75 +286,33 @@ static bool check_role(struct exchange *x)
     return false;
 }
 
-/* Of a list of databases: the only one that the token reaches. */
-static void on_databases(struct exchange *x) ON(loop_thread)
-{
-    const struct catalogue_call *call = &x->load.call;
-    const struct database_list *list = call->output;
-    struct str found = str_make(NULL, 0);
-    bool several = call->err.code == ERR_NONE && list->next_cursor.len > 0;
-
-    if (call->err.code != ERR_NONE) {
-        exchange_fail(x, &call->err);
-        return;
-    }
-    for (size_t i = 0; i < list->count && !several; i++) {
-        struct str slug = list->items[i].slug;
-
-        if (!principal_has_database(x->principal, slug))
-            continue;
-        several = found.len > 0;
-        found = slug;
-    }
-    if (several || found.len == 0) {
-        fail(x, ERR_UNKNOWN_DATABASE,
-            "the token does not reach exactly one database: name it in the URL, "
-            "/<tenant>/<database>/");
-        return;
-    }
-    x->params[1] = found;
-    resolve_database(x);
-}
-
-static void post_databases(struct catalogue_call *call)
-{
-    struct exchange *x = call->owner;
-
-    x->services->post(x, on_databases);
-}
-
 /* No name in the path: the host's, the token's, or the tenant's only one. */
 static void find_one_database(struct exchange *x) ON(loop_thread)
 {
     const struct principal *principal = x->principal;
-    struct list_input *input;
+    struct str name = x->http.host_database;
+    struct database *only;
 
-    if (x->http.host_database.len > 0) {
-        x->params[1] = x->http.host_database;
-        resolve_database(x);
-        return;
-    }
-    if (principal->database_glob_count == 1 && principal->branch_glob_count == 0 &&
+    if (name.len == 0 && principal->database_glob_count == 1 && principal->branch_glob_count == 0 &&
         str_find(principal->database_globs[0], '*') == principal->database_globs[0].len &&
-        str_find(principal->database_globs[0], '?') == principal->database_globs[0].len) {
-        x->params[1] = principal->database_globs[0];
+        str_find(principal->database_globs[0], '?') == principal->database_globs[0].len)
+        name = principal->database_globs[0];
+    x->params[1] = name;
+    if (name.len > 0) {
         resolve_database(x);
         return;
     }
-    input = arena_zalloc(&x->arena, sizeof(*input));
-    if (input == NULL || x->tenant_slug.len == 0) {
+    if (x->tenant_slug.len == 0) {
         fail(x, ERR_UNKNOWN_DATABASE, "name the database in the URL: /<tenant>/<database>/");
         return;
     }
-    input->tenant = x->tenant_slug;
-    input->page_size = 100;
-    x->load.call = (struct catalogue_call){.catalogue = x->services->catalogue,
-        .arena = &x->arena,
-        .principal = x->principal,
-        .done = post_databases,
-        .owner = x,
-        .err = ERR_INIT};
-    catalogue_database_list(&x->load.call, input);
+    only = directory_only_database(x->services->directory, x->tenant_slug, principal);
+    if (only == NULL) {
+        load_database(x);
+        return;
+    }
+    x->database = database_ref(only);
+    with_database(x);
 }
 
 static void with_principal(struct exchange *x) ON(loop_thread)

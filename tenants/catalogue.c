@@ -25,14 +25,26 @@ bool catalogue_is_current(
                memory_order_acquire) <= generation;
 }
 
-void catalogue_mark(struct catalogue *catalogue, uint64_t tenant_id)
+bool catalogue_has_same_databases(
+    const struct catalogue *catalogue, uint64_t tenant_id, uint64_t generation)
 {
-    _Atomic uint64_t *mark = &catalogue->marks[tenant_id & (CATALOGUE_MARKS - 1)];
+    return catalogue_is_current(catalogue, tenant_id, generation) &&
+           atomic_load_explicit(&catalogue->added[tenant_id & (CATALOGUE_MARKS - 1)],
+               memory_order_acquire) <= generation;
+}
+
+static void set_mark(struct catalogue *catalogue, _Atomic uint64_t *mark)
+{
     uint64_t generation = atomic_fetch_add(&catalogue->generation, 1) + 1;
     uint64_t seen = atomic_load(mark);
 
     while (seen < generation && !atomic_compare_exchange_weak(mark, &seen, generation))
         continue;
+}
+
+void catalogue_mark(struct catalogue *catalogue, uint64_t tenant_id)
+{
+    set_mark(catalogue, &catalogue->marks[tenant_id & (CATALOGUE_MARKS - 1)]);
 }
 
 static int run_procedure(struct sqlite3 *db, void *argument, struct err *err)
@@ -66,6 +78,9 @@ static void on_request_done(struct request *request)
     } else {
         if (action->changes)
             catalogue_mark(call->catalogue, call->changed_tenant);
+        if (action->adds)
+            set_mark(call->catalogue,
+                &call->catalogue->added[call->changed_tenant & (CATALOGUE_MARKS - 1)]);
         if (action->after != NULL)
             action->after(call);
     }
@@ -300,7 +315,7 @@ void catalogue_database_create(
     struct catalogue_call *call, const struct database_create_input *input)
 {
     static const struct catalogue_action action = {
-        .name = "database_create", .writes = true, .run = run_database_create};
+        .name = "database_create", .writes = true, .adds = true, .run = run_database_create};
 
     catalogue_submit(call, &action, input);
 }
@@ -490,9 +505,8 @@ static int run_lookup_create(
     struct database_create_input create = {
         .tenant = input->tenant, .items = &item, .count = 1, .exists_ok = true};
     struct database_list list;
-    uint64_t tenant_id;
 
-    if (store_database_create(store, &create, &list, &tenant_id, err) < 0)
+    if (store_database_create(store, &create, &list, &call->changed_tenant, err) < 0)
         return -1;
     return run_database_lookup(store, call, err);
 }
@@ -506,8 +520,11 @@ static void make_database(struct catalogue_call *call)
 
 static const struct catalogue_action lookup_action = {
     .name = "database_lookup", .run = run_database_lookup, .after = make_database};
-static const struct catalogue_action lookup_create_action = {
-    .name = "database_first_use", .writes = true, .run = run_lookup_create, .after = make_database};
+static const struct catalogue_action lookup_create_action = {.name = "database_first_use",
+    .writes = true,
+    .adds = true,
+    .run = run_lookup_create,
+    .after = make_database};
 
 /* True: a look-up that found nothing has been submitted again, to create it. */
 static bool goes_on(struct catalogue_call *call)

@@ -101,6 +101,9 @@ uint64_t catalogue_generation(const struct catalogue *catalogue);
 /* True while what was read about `tenant_id` at generation `generation` still holds: one load. */
 bool catalogue_is_current(
     const struct catalogue *catalogue, uint64_t tenant_id, uint64_t generation);
+/* The same, and it has no new database since. */
+bool catalogue_has_same_databases(
+    const struct catalogue *catalogue, uint64_t tenant_id, uint64_t generation);
 /* The engine's hook (database_live_fn): a RESERVED database's folder was made. */
 void catalogue_database_live(void *catalogue, struct database *database,
     void (*done)(void *argument, const struct err *err), void *argument);
@@ -361,7 +364,8 @@ void catalogue_token_lookup(struct catalogue_call *call, const struct token_look
 
 struct database_lookup_input {
     struct str tenant;  /* a slug */
-    struct str segment; /* `database`, `database@ref`, `database.ref`, `database-ref` */
+    struct str segment; /* `database`, `database@ref`, `database.ref`, `database-ref`; empty: the
+                           only one that the principal reaches, or of several `default` */
 };
 /* output: struct database, a reference, the caller's. ERR_UNKNOWN_TENANT, ERR_UNKNOWN_DATABASE,
  * ERR_NAMESPACE_MISMATCH. When the tenant's create_on_first_use is on, the segment is a plain slug

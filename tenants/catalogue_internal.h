@@ -20,6 +20,7 @@ struct catalogue_action {
     const char *name;
     bool writes;
     bool changes; /* call->changed_tenant is marked before the answer */
+    bool adds;    /* likewise: it has more databases */
     /* In the procedure, perhaps more than once. Sets call->output, call->changed_tenant,
      * call->state; allocates from the call's arena only. */
     int (*run)(const struct store *store, struct catalogue_call *call, struct err *err);
@@ -45,6 +46,7 @@ struct catalogue {
     struct usage_table *usages;
     _Atomic uint64_t generation;
     _Atomic uint64_t marks[CATALOGUE_MARKS]; /* generation of the last change of a tenant */
+    _Atomic uint64_t added[CATALOGUE_MARKS]; /* and of the last new database */
 
     /* Background. */
     struct mutex lock;

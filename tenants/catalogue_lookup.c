@@ -117,6 +117,42 @@ static int may_create(const struct store *store, const struct tenant_info *tenan
     return 0;
 }
 
+/* Of a token's databases the only one; of several, the one called so, as sqld has it. */
+#define DEFAULT_DATABASE "default"
+#define LOOKED_AT_MAX                                                                              \
+    1000 /* a token for some databases of a tenant with many: it has to name one */
+
+static int find_only(const struct store *store, const struct tenant_info *tenant,
+    struct store_database *ret_row, struct err *ret_err)
+{
+    STORE_STATEMENT statement = NULL;
+    struct str name = STR_LITERAL(DEFAULT_DATABASE);
+    struct str found = str_make(NULL, 0);
+    bool several = false;
+    unsigned looked_at = 0;
+    int row = 0;
+
+    if (store_query(store, &statement, ret_err,
+            "SELECT d.slug FROM databases d WHERE d.tenant_id = ?1 AND d.deleted_at = 0"
+            " AND (d.expires_at = 0 OR d.expires_at > ?2)",
+            "ii", (int64_t)tenant->tenant_id, store->now_wall_ms) < 0)
+        return -1;
+    while (!several && (row = store_step(store, statement, ret_err)) > 0) {
+        struct str slug = store_text(store, statement, 0);
+
+        several = ++looked_at > LOOKED_AT_MAX;
+        if (!principal_has_database(store->principal, slug))
+            continue;
+        several = several || found.len > 0;
+        found = slug;
+    }
+    if (row < 0 || store_finish(store, ret_err) < 0)
+        return -1;
+    if (several)
+        found = principal_has_database(store->principal, name) ? name : str_make(NULL, 0);
+    return found.len == 0 ? 0 : find_exact(store, tenant, found, ret_row, ret_err);
+}
+
 int store_database_lookup(const struct store *store, const struct database_lookup_input *input,
     struct store_database *ret_row, bool *ret_may_create, struct err *ret_err)
 {
@@ -133,6 +169,15 @@ int store_database_lookup(const struct store *store, const struct database_looku
     if (!str_equal_nocase(tenant.slug, input->tenant))
         return err_set(ret_err, ERR_UNKNOWN_TENANT, "there is no tenant '%.*s'",
             (int)MIN(input->tenant.len, (size_t)SLUG_TENANT_MAX), input->tenant.ptr);
+    if (input->segment.len == 0) {
+        found = store->principal == NULL ? 0 : find_only(store, &tenant, ret_row, ret_err);
+        return found > 0 ? 0
+               : found == 0
+                   ? err_set(ret_err, ERR_UNKNOWN_DATABASE,
+                         "the token does not reach exactly one database, nor one called "
+                         "'" DEFAULT_DATABASE "': name it in the URL, /<tenant>/<database>/")
+                   : -1;
+    }
     if (slug_lower(input->segment, lowered, sizeof(lowered))) {
         while (found == 0 && slug_next_reading(segment, &reading))
             found =

@@ -1,7 +1,7 @@
 /* Two tables of the same make: open addressing with linear probing over entries that are found by a
  * keyed hash (SipHash, so that strangers cannot aim at one chain) and compared whole. The tokens'
  * key is the 43-character tail, compared in constant time; the databases' is "tenant/segment",
- * lowered.
+ * lowered. A third one holds the database that a principal means when it names none.
  *
  * Invariants:
  *   1. An entry with a value owns one reference to it.
@@ -17,6 +17,7 @@
 #include "tenants/base/mem.h"
 #include "tenants/token.h"
 
+#define ONLY_KEY_BYTES (SLUG_TENANT_MAX + 1 + (int)sizeof(uint64_t))
 #define KEY_MAX (SLUG_TENANT_MAX + 1 + SLUG_SEGMENT_MAX)
 #define SLOTS_MIN 32
 #define UNDER_WAY_SLOTS 256 /* a power of two */
@@ -40,12 +41,15 @@ struct table {
     size_t hand;
     void (*release)(void *value);
     bool secret; /* keys are compared in constant time and wiped */
+    /* While this holds of an entry's tenant and generation, it is good. */
+    bool (*is_current)(const struct catalogue *catalogue, uint64_t tenant_id, uint64_t generation);
 };
 
 struct directory {
     struct catalogue *catalogue;
     struct table tokens;
     struct table databases;
+    struct table only;                      /* by tenant and principal */
     struct list under_way[UNDER_WAY_SLOTS]; /* directory_load.link, by hash */
     uint64_t hits;
     uint64_t misses;
@@ -59,6 +63,7 @@ static void table_init(struct table *table, size_t bound, void (*release)(void *
     *table =
         (struct table){.capacity = SLOTS_MIN, .bound = MAX(bound, (size_t)16), .release = release};
     table->secret = secret;
+    table->is_current = catalogue_is_current;
     table->entries = mem_zalloc(table->capacity * sizeof(struct entry));
 }
 
@@ -149,7 +154,7 @@ static void table_evict(struct directory *directory, struct table *table)
         if (entry->value == NULL)
             continue;
         if (entry->used &&
-            catalogue_is_current(directory->catalogue, entry->tenant_id, entry->generation)) {
+            table->is_current(directory->catalogue, entry->tenant_id, entry->generation)) {
             entry->used = false;
             continue;
         }
@@ -191,7 +196,7 @@ static void *table_get(struct directory *directory, struct table *table, struct 
     struct entry *entry = find(table, hash_str(key), key);
 
     if (entry->value != NULL &&
-        (!catalogue_is_current(directory->catalogue, entry->tenant_id, entry->generation) ||
+        (!table->is_current(directory->catalogue, entry->tenant_id, entry->generation) ||
             (entry->expires_wall_ms != 0 && entry->expires_wall_ms <= clock_wall_ms()))) {
         table_remove(table, entry);
         directory->misses++;
@@ -233,6 +238,8 @@ struct directory *directory_new_bounded(
         list_init(&directory->under_way[i]);
     table_init(&directory->tokens, tokens_max, release_principal, true);
     table_init(&directory->databases, databases_max, release_database, false);
+    table_init(&directory->only, tokens_max, release_database, false);
+    directory->only.is_current = catalogue_has_same_databases;
     return directory;
 }
 
@@ -242,6 +249,7 @@ void directory_free(struct directory *directory)
         return;
     table_fini(&directory->tokens);
     table_fini(&directory->databases);
+    table_fini(&directory->only);
     mem_free(directory);
 }
 
@@ -274,6 +282,27 @@ struct database *directory_database(
     struct str key = database_key(tenant_slug, database_slug, text);
 
     return key.len == 0 ? NULL : table_get(directory, &directory->databases, key);
+}
+
+/* Tenant and serial of the principal; of another name than any database's, as it is in another
+ * table. */
+static struct str only_key(
+    struct str tenant_slug, const struct principal *principal, char out[ONLY_KEY_BYTES])
+{
+    if (tenant_slug.len == 0 || tenant_slug.len > SLUG_TENANT_MAX ||
+        !slug_lower(tenant_slug, out, SLUG_TENANT_MAX))
+        return str_make(out, 0);
+    memcpy(out + tenant_slug.len, &principal->serial, sizeof(principal->serial));
+    return str_make(out, tenant_slug.len + sizeof(principal->serial));
+}
+
+struct database *directory_only_database(
+    struct directory *directory, struct str tenant_slug, const struct principal *principal)
+{
+    char text[ONLY_KEY_BYTES];
+    struct str key = only_key(tenant_slug, principal, text);
+
+    return key.len == 0 ? NULL : table_get(directory, &directory->only, key);
 }
 
 /* ---- loads ----
@@ -381,7 +410,7 @@ static bool may_share(const struct directory *directory, const struct directory_
         return catalogue_is_current(
             directory->catalogue, leader->principal->tenant_id, leader->generation);
     if (leader->database != NULL)
-        return catalogue_is_current(
+        return catalogue_has_same_databases(
             directory->catalogue, leader->database->tenant_id, leader->generation);
     /* Too much to do, a failing disk: asking again makes it worse. */
     return code == ERR_OVERLOADED || code == ERR_DRAINING || err_is_internal(code);
@@ -434,6 +463,14 @@ static void cache(struct directory *directory, const struct directory_load *load
         filled.tenant_id = load->principal->tenant_id;
         filled.expires_wall_ms = load->principal->expires_wall_ms;
         table_put(directory, &directory->tokens, key, &filled);
+    } else if (load->database != NULL && load->database_slug.len == 0) {
+        key = only_key(load->tenant_slug, load->call.principal, text);
+        if (key.len == 0)
+            return;
+        filled.value = database_ref(load->database);
+        filled.tenant_id = load->database->tenant_id;
+        filled.expires_wall_ms = load->database->expires_wall_ms;
+        table_put(directory, &directory->only, key, &filled);
     } else if (load->database != NULL) {
         key = database_key(load->tenant_slug, load->database_slug, text);
         if (key.len == 0)
@@ -470,7 +507,8 @@ static bool table_is_sound(const struct table *table)
 
 bool directory_is_sound(struct directory *directory)
 {
-    return table_is_sound(&directory->tokens) && table_is_sound(&directory->databases);
+    return table_is_sound(&directory->tokens) && table_is_sound(&directory->databases) &&
+           table_is_sound(&directory->only);
 }
 
 void directory_figures(struct directory *directory, struct directory_figures *ret_figures)

@@ -35,6 +35,11 @@ struct principal *directory_token(struct directory *directory, struct str token)
 struct database *directory_database(
     struct directory *directory, struct str tenant_slug, struct str database_slug) ON(loop_thread);
 
+/* The only database that the principal reaches, or of several the one called "default". As above; a
+ * miss is loaded with an empty database_slug, and is remembered until the tenant has one more. */
+struct database *directory_only_database(struct directory *directory, struct str tenant_slug,
+    const struct principal *principal) ON(loop_thread);
+
 /* Misses: zero the load, set call.arena, call.done, call.owner and token, or tenant_slug,
  * database_slug and call.principal (who asks; its tenant is checked again, and creation on first
  * use is its right), then load. Misses of the same name by the same principal wait for the first

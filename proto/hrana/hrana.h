@@ -17,6 +17,7 @@ struct hrana_codec {
 };
 
 extern const struct hrana_codec hrana_json_codec;
+extern const struct hrana_codec hrana_protobuf_codec;
 
 /* What decoders may take, from the configuration. */
 struct hrana_limits hrana_limits_of(const struct exchange *x);

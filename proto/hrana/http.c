@@ -1,6 +1,7 @@
 /* Hrana's routes and its shape of errors: {"message", "code", "error"}, for its clients read the
  * first two, and those of sqld's older surface the last. */
 #include "proto/hrana/hrana.h"
+#include "proto/hrana/protobuf.h"
 #include "proto/json.h"
 #include "tenants/sql_text.h"
 
@@ -9,6 +10,9 @@
 
 const struct hrana_codec hrana_json_codec = {
     .ops = &hrana_json_ops, .pipeline = hrana_json_pipeline, .cursor = hrana_json_cursor};
+const struct hrana_codec hrana_protobuf_codec = {.ops = &hrana_protobuf_ops,
+    .pipeline = hrana_protobuf_pipeline,
+    .cursor = hrana_protobuf_cursor};
 
 struct hrana_limits hrana_limits_of(const struct exchange *x)
 {
@@ -34,6 +38,8 @@ static void write_error(struct exchange *x, const struct err *err)
     unsigned retry_after = exchange_retry_after(err);
     struct buf *body = &x->response.body;
 
+    if (err->code == ERR_METHOD_NOT_ALLOWED) /* as sqld: 405, and nothing in it */
+        return;
     if (retry_after > 0)
         http_response_header(
             &x->response, "Retry-After", str_from(arena_printf(&x->arena, "%u", retry_after)));
@@ -84,6 +90,16 @@ static void post_cursor(struct exchange *x) ON(loop_thread)
     hrana_run_cursor(x, &hrana_json_codec);
 }
 
+static void post_protobuf_pipeline(struct exchange *x) ON(loop_thread)
+{
+    hrana_run_pipeline(x, &hrana_protobuf_codec, HRANA_3);
+}
+
+static void post_protobuf_cursor(struct exchange *x) ON(loop_thread)
+{
+    hrana_run_cursor(x, &hrana_protobuf_codec);
+}
+
 static void post_v1_execute(struct exchange *x) ON(loop_thread)
 {
     hrana_run_v1(x, HRANA_EXECUTE);
@@ -131,12 +147,16 @@ static const struct route routes[] = {
     VERSION("/v1"),
     VERSION("/v2"),
     VERSION("/v3"),
-    /* VERSION("/v3-protobuf"), when its codec is there */
+    VERSION("/v3-protobuf"),
     OPERATION("hrana_execute", "/v1/execute", post_v1_execute, "Hrana 1: one statement."),
     OPERATION("hrana_batch", "/v1/batch", post_v1_batch, "Hrana 1: a batch."),
     OPERATION("hrana_pipeline", "/v2/pipeline", post_pipeline_2, "Hrana 2: requests of a stream."),
     OPERATION("hrana_pipeline", "/v3/pipeline", post_pipeline_3, "Hrana 3: requests of a stream."),
     OPERATION("hrana_cursor", "/v3/cursor", post_cursor, "Hrana 3: a batch, row by row."),
+    OPERATION("hrana_pipeline", "/v3-protobuf/pipeline", post_protobuf_pipeline,
+        "Hrana 3 in protobuf: requests of a stream."),
+    OPERATION("hrana_cursor", "/v3-protobuf/cursor", post_protobuf_cursor,
+        "Hrana 3 in protobuf: a batch, row by row."),
 };
 
 const struct dialect hrana_dialect = {

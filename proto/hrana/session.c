@@ -125,6 +125,7 @@ static void on_begin(
     run->step_mark = sink->out.len;
     run->in_step = true;
     run->bad_text = false;
+    run->encoder.step = statement; /* steps that were cut off had been counted */
     if (run->current->type == HRANA_SEQUENCE)
         return;
     if (run->cursor)

@@ -170,6 +170,64 @@ static void test_databases(void)
     directory_free(directory);
 }
 
+/* The database that a principal means when it names none: known until the tenant has another. */
+static void test_only(void) ON(loop_thread);
+static void test_only(void)
+{
+    struct directory *directory = directory_new(made.catalogue);
+    struct directory_load load;
+    struct directory_load look;
+    struct database *database;
+    struct str glob = S("o*");
+
+    (void)DO(tenant_create, struct tenant_create_input, .slug = S("only"));
+    is_code(load_token(directory, &look, mint_for(S("only"), 0)), ERR_NONE, "a token of a tenant");
+    directory_loaded(directory, &look);
+    made.principal = look.principal;
+    is_int(load_database(directory, &load, S("only"), S("")), ERR_UNKNOWN_DATABASE,
+        "without a database it means none");
+    directory_loaded(directory, &load);
+    (void)DO(database_create, struct database_create_input, .tenant = S("only"),
+        .items = &(const struct database_create_item){.slug = S("one")}, .count = 1);
+    ok(directory_only_database(directory, S("only"), look.principal) == NULL, "a miss at first");
+    ok(cache_database(directory, S("Only"), S("")), "the only one is loaded");
+    database = directory_only_database(directory, S("oNly"), look.principal);
+    ok(database != NULL && str_is(database->slug, "one"), "and a hit from then on");
+    ok(directory_only_database(directory, S("other"), look.principal) == NULL &&
+            directory_database(directory, S("only"), S("")) == NULL &&
+            directory_database(directory, S("only"), S("one")) == NULL,
+        "for that tenant, and under no name");
+    (void)DO(database_create, struct database_create_input, .tenant = S("only"),
+        .items = &(const struct database_create_item){.slug = S("two")}, .count = 1);
+    ok(directory_only_database(directory, S("only"), look.principal) == NULL,
+        "a second one ends that");
+    ok(!cache_database(directory, S("only"), S("")), "now nothing says which");
+    (void)DO(database_create, struct database_create_input, .tenant = S("only"),
+        .items = &(const struct database_create_item){.slug = S("default")}, .count = 1);
+    ok(cache_database(directory, S("only"), S("")) &&
+            str_is(directory_only_database(directory, S("only"), look.principal)->slug, "default"),
+        "but for one called 'default'");
+    made.principal = principal_new(&(const struct principal){.tenant_id = look.principal->tenant_id,
+        .tenant_slug = S("only"),
+        .capabilities = ROLE_OWNER_CAPS,
+        .database_globs = &glob,
+        .database_glob_count = 1});
+    ok(directory_only_database(directory, S("only"), made.principal) == NULL,
+        "another principal is another question");
+    ok(cache_database(directory, S("only"), S("")) &&
+            str_is(directory_only_database(directory, S("only"), made.principal)->slug, "one"),
+        "of what it reaches it is the only one");
+    (void)DO(database_delete, struct database_input, .tenant = S("only"), .database = S("one"));
+    ok(directory_only_database(directory, S("only"), made.principal) == NULL &&
+            !cache_database(directory, S("only"), S("")),
+        "deleted, it is none");
+    ok(directory_is_sound(directory), "all tables are sound");
+    principal_unref(made.principal);
+    made.principal = NULL;
+    principal_unref(look.principal);
+    directory_free(directory);
+}
+
 /* A principal whose tenant was renamed meanwhile meets who took the slug. */
 static void test_slug_changed_hands(void) ON(loop_thread);
 static void test_slug_changed_hands(void)
@@ -422,6 +480,7 @@ int main(void)
     loop_thread_enter();
     test_tokens();
     test_databases();
+    test_only();
     test_slug_changed_hands();
     test_race();
     test_herd();

@@ -356,7 +356,7 @@ def test_version_2_has_no_requests_of_3(database):
 
 
 def test_version_probes(server, connect):
-    for path, status in (("/v1", 200), ("/v2", 200), ("/v3", 200), ("/v3-protobuf", 404), ("/v4", 404),
+    for path, status in (("/v1", 200), ("/v2", 200), ("/v3", 200), ("/v3-protobuf", 200), ("/v4", 404),
                          ("/health", 200)):
         response = connect().send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()).receive()
         assert response.status == status, path
@@ -375,6 +375,9 @@ def test_root_is_the_only_database(tenant):
     tenant.database("other")
     answer = tenant.owner.request("POST", "/v2/pipeline", body)
     assert answer.status == 404 and "exactly one" in answer.value["message"]
+    named = tenant.database("default")
+    assert tenant.owner.request("POST", "/v2/pipeline", body).status == 200
+    assert named.rows("SELECT count(*) FROM t") == [[0]]
     answer = tenant.api("owner", databases=["other"]).request("POST", "/v2/pipeline", body)
     assert answer.status == 200, answer
     assert tenant.api("owner", databases=["o*", "m*"]).request("POST", "/v2/pipeline", body).status == 404
