@@ -240,7 +240,7 @@ static bool check_rate(struct exchange *x)
     unsigned wait_s;
     struct err err = ERR_INIT;
 
-    if (likely(x->principal->rate == NULL))
+    if (likely(x->principal->rate == NULL) || (x->route->needs & NEEDS_NO_RATE) != 0)
         return true;
     wait_s = rate_take(x->principal->rate, clock_now_ns());
     if (wait_s == 0)
@@ -371,6 +371,15 @@ static void authenticate(struct exchange *x) ON(loop_thread)
     directory_load_token(x->services->directory, &x->load);
 }
 
+void exchange_enter(struct exchange *x)
+{
+    if ((x->route->needs & NEEDS_PRINCIPAL) != 0) {
+        authenticate(x);
+    } else if (check_body(x)) {
+        x->route->handle(x);
+    }
+}
+
 void exchange_begin(struct exchange *x)
 {
     struct route_match match;
@@ -384,11 +393,7 @@ void exchange_begin(struct exchange *x)
     x->dialect = match.dialect;
     x->route = match.route;
     memcpy(x->params, match.params, sizeof(x->params));
-    if ((x->route->needs & NEEDS_PRINCIPAL) != 0) {
-        authenticate(x);
-    } else if (check_body(x)) {
-        x->route->handle(x);
-    }
+    exchange_enter(x);
 }
 
 /* ---- running ---- */

@@ -74,7 +74,9 @@ enum route_needs {
     /* The database by the host's name, or else the only one that the token reaches: with
      * NEEDS_PRINCIPAL, without the two above. */
     NEEDS_ONE_DATABASE = 1 << 4,
-    NEEDS_BODY = 1 << 3, /* 411 without a length, 415 for other media types */
+    NEEDS_BODY = 1 << 3,    /* 411 without a length, 415 for other media types */
+    NEEDS_UPGRADE = 1 << 5, /* matches a GET that asks for a WebSocket, and nothing else */
+    NEEDS_NO_RATE = 1 << 6, /* counts against no rate limit */
 };
 
 typedef void (*route_handler_fn)(struct exchange *x); /* on its loop */
@@ -145,6 +147,10 @@ void exchange_fini(struct exchange *x);
 void exchange_reset(struct exchange *x);
 /* http is filled. Routes, authenticates, resolves, and calls the handler or answers an error. */
 void exchange_begin(struct exchange *x) ON(loop_thread);
+/* The second half of it, for what is no HTTP request: dialect, route, params and what http says of
+ * the host are set. Credentials, principal, database, then route->handle() or the dialect's error
+ * and services->finish(). */
+void exchange_enter(struct exchange *x) ON(loop_thread);
 /* Answers `err` in the dialect's shape and finishes. Any thread that owns x. */
 void exchange_fail(struct exchange *x, const struct err *err);
 /* The response is complete. Any thread that owns x; x belongs to src afterwards. */

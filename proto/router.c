@@ -21,6 +21,7 @@ struct place {
     bool takes_slash;        /* this place is a ":ref" */
     unsigned methods;
     struct entry entries[METHODS];
+    struct entry upgrade;          /* of a GET that asks for a WebSocket */
     const struct dialect *dialect; /* the first that has a route here or below */
 };
 
@@ -81,6 +82,12 @@ static void add_route(struct place *root, const struct dialect *dialect, const s
         place = step(place, segment, dialect);
     }
     CHECK(params <= ROUTE_PARAMS_MAX);
+    if ((route->needs & NEEDS_UPGRADE) != 0) {
+        CHECK(place->upgrade.dialect != dialect);
+        if (place->upgrade.dialect == NULL)
+            place->upgrade = (struct entry){.dialect = dialect, .route = route};
+        return;
+    }
     for (unsigned method = 0; method < METHODS; method++) {
         struct entry *entry = &place->entries[method];
 
@@ -166,6 +173,7 @@ struct search {
     const struct dialect *deepest; /* whose routes begin like this path */
     unsigned deepest_at;
     bool past_literal;
+    bool upgrade; /* only routes that need one */
 };
 
 /* A raw one; the decoder refuses an escaped one. */
@@ -211,7 +219,8 @@ static const struct place *descend(
         search->deepest_at = at;
     }
     if (at == search->path->count)
-        return place->methods != 0 ? place : NULL;
+        return search->upgrade ? (place->upgrade.route != NULL ? place : NULL)
+                               : (place->methods != 0 ? place : NULL);
     child = search->path->has_slash[at] ? NULL : literal_child(place, search->path->segments[at]);
     if (child != NULL)
         found = descend(search, child, at + 1, params);
@@ -233,6 +242,21 @@ static const struct entry *entry_for(const struct place *place, enum http_method
     if (entry->route == NULL && method == HTTP_METHOD_HEAD)
         entry = &place->entries[__builtin_ctz(HTTP_METHOD_GET)];
     return entry->route == NULL ? NULL : entry;
+}
+
+/* An upgrade that no other route takes. */
+static bool find_upgrade(
+    const struct router *router, const struct path *path, struct route_match *match)
+{
+    struct search search = {.path = path, .match = match, .upgrade = true};
+    const struct place *place =
+        path->count > ROUTE_SEGMENTS_MAX ? NULL : descend(&search, &router->root, 0, 0);
+
+    if (place == NULL)
+        return false;
+    match->dialect = place->upgrade.dialect;
+    match->route = place->upgrade.route;
+    return true;
 }
 
 int router_find(const struct router *router, const struct http_request *request,
@@ -258,6 +282,9 @@ int router_find(const struct router *router, const struct http_request *request,
     if (place == NULL && path.count <= ROUTE_SEGMENTS_MAX)
         place = descend(&search, &router->root, 0, 0);
     ret_match->dialect = search.deepest;
+    if (request->wants_websocket && (place == NULL || entry_for(place, request->method) == NULL) &&
+        find_upgrade(router, &path, ret_match))
+        return 0;
     if (place == NULL)
         return err_set(ret_err, ERR_NOT_FOUND, "there is no such route");
     ret_match->methods = place->methods;

@@ -114,7 +114,7 @@ void exchange_upgrade(struct exchange *x, const struct websocket_handler *handle
         refuse(x, ERR_BAD_REQUEST, 0, "Sec-WebSocket-Key must be 16 bytes in base64, once");
         return;
     }
-    if (x->http.foreign_origin) {
+    if (x->http.foreign_origin && !handler->any_origin) {
         refuse(x, ERR_FORBIDDEN, 0, "pages of this origin may not connect; see --cors-origin");
         return;
     }

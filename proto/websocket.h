@@ -53,6 +53,9 @@ struct websocket_handler {
      */
     const char *const *subprotocols;
     unsigned holds_max; /* 0: no bound */
+    /* Pages of every origin may connect: for dialects whose messages carry a token, which no page
+     * has unless it was given one. */
+    bool any_origin;
     /* The 101 is on its way; the first message comes later. May send and close. NULL: nothing. */
     void (*open)(struct websocket *websocket);
     /* A whole message; text is valid UTF-8. `bytes` may be taken with buf_take(), else it is freed
@@ -60,6 +63,9 @@ struct websocket_handler {
     void (*message)(struct websocket *websocket, bool is_text, struct buf *bytes);
     /* There is room again after FULL. NULL: nothing. */
     void (*writable)(struct websocket *websocket);
+    /* The server stops and waits for what is held, but delivers no message any more: end what waits
+     * for the client's next one. NULL: nothing. */
+    void (*draining)(struct websocket *websocket);
     /* The session has ended: cancel what runs for it. `code` as of the close frame that was
      * received or sent; WEBSOCKET_NO_CODE: an empty one; WEBSOCKET_LOST: there was none. */
     void (*closed)(struct websocket *websocket, unsigned code);
@@ -106,8 +112,9 @@ static inline bool exchange_wants_websocket(const struct exchange *x)
 }
 /* Answers the upgrade: 101 and a session, or a refusal in the dialect's shape: 426 for no upgrade
  * or another version than 13, 400 for a bad key or unknown subprotocols, 403 for a browser's page
- * of an origin that --cors-origin does not name (the server's own is fine, and so is no Origin).
- * Takes `state` in any case (see free). Any thread that owns x; x belongs to src afterwards. */
+ * of an origin that --cors-origin does not name (the server's own is fine, and so is no Origin),
+ * unless the handler lets any in. Takes `state` in any case (see free). Any thread that owns x; x
+ * belongs to src afterwards. */
 void exchange_upgrade(struct exchange *x, const struct websocket_handler *handler, void *state);
 
 /* ---- a session ---- */

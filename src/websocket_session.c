@@ -94,6 +94,11 @@ void websocket_session_lost(struct websocket_session *session)
 
 void websocket_session_drain(struct websocket_session *session)
 {
+    if (!session->draining && session->ws.handler->draining != NULL) {
+        session->serving = true; /* a flush follows */
+        session->ws.handler->draining(&session->ws);
+        session->serving = false;
+    }
     session->draining = true;
 }
 

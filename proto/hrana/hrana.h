@@ -26,6 +26,8 @@ struct hrana_limits hrana_limits_of(const struct exchange *x);
 void hrana_run_pipeline(struct exchange *x, const struct hrana_codec *codec,
     enum hrana_version version) ON(loop_thread);
 void hrana_run_v1(struct exchange *x, enum hrana_request_type type) ON(loop_thread);
+/* websocket.c: a GET that asks for a WebSocket. */
+void hrana_upgrade(struct exchange *x) ON(loop_thread);
 /* cursor.c */
 void hrana_run_cursor(struct exchange *x, const struct hrana_codec *codec) ON(loop_thread);
 

@@ -143,6 +143,9 @@ static void missing_slash(struct exchange *x)
     }
 
 static const struct route routes[] = {
+    {"hrana_websocket", GET, "/", NEEDS_UPGRADE, 0, hrana_upgrade, "Hrana over WebSocket."},
+    {"hrana_websocket", GET, "/:tenant/:database", NEEDS_UPGRADE, 0, hrana_upgrade,
+        "The same, of a database."},
     {"hrana_health", GET, "/health", NEEDS_NOTHING, 0, get_health, "200, empty."},
     VERSION("/v1"),
     VERSION("/v2"),
