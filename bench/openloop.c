@@ -12,37 +12,24 @@
  * One thread, one epoll. Prints one line of JSON. Exit: 0, also when answers were errors (they are
  * counted), 1 when the run could not be done, 2 for wrong arguments. */
 #include "bench/answer.h"
-#include "bench/histogram.h"
+#include "bench/driver.h"
 #include "tenants/base/clock.h"
 #include "tenants/base/mem.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define CONNECTIONS_MAX 512
 #define ANSWER_BYTES_MAX (256 * 1024)
-#define REQUESTS_MAX (1u << 20)
 #define DRAIN_NS (2 * NS_PER_S)
-
-struct request {
-    const char *bytes;
-    size_t len;
-};
 
 struct connection {
     int fd;
@@ -67,8 +54,7 @@ struct options {
 
 struct driver {
     struct options options;
-    struct request *requests;
-    size_t requests_len;
+    struct records requests;
     struct connection *connections;
     int epoll;
     int idle; /* head of the list of idle connections, -1 when all wait */
@@ -86,63 +72,14 @@ struct driver {
     struct histogram latency;
 };
 
-static _Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static _Noreturn void die(const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    fputs("openloop: ", stderr);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
-    va_end(args);
-    exit(1);
-}
-
-static void requests_load(struct driver *driver)
-{
-    const char *path = driver->options.requests;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    struct stat info;
-    const char *at, *end;
-
-    if (fd < 0 || fstat(fd, &info) != 0)
-        die("%s: %s", path, strerror(errno));
-    if (info.st_size == 0)
-        die("%s: empty", path);
-    at = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
-    if (at == MAP_FAILED)
-        die("%s: %s", path, strerror(errno));
-    close(fd);
-    end = at + info.st_size;
-    driver->requests = mem_zalloc(REQUESTS_MAX * sizeof(struct request));
-    while (at < end && driver->requests_len < REQUESTS_MAX) {
-        char *eol;
-        size_t len = strtoul(at, &eol, 10);
-
-        if (*eol != '\n' || len == 0 || len > (size_t)(end - eol - 1))
-            die("%s: no record of a length, a newline and bytes at offset %zd", path,
-                (ssize_t)info.st_size - (end - at));
-        driver->requests[driver->requests_len++] = (struct request){eol + 1, len};
-        at = eol + 1 + len;
-    }
-}
-
 static void connection_open(struct driver *driver, int index)
 {
     struct connection *connection = &driver->connections[index];
     struct epoll_event event = {.events = EPOLLIN, .data.fd = index};
-    int on = 1;
 
-    connection->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (connection->fd < 0 || connect(connection->fd, (struct sockaddr *)&driver->options.address,
-                                  sizeof(driver->options.address)) != 0)
-        die("connect: %s", strerror(errno));
-    setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    if (fcntl(connection->fd, F_SETFL, O_NONBLOCK) != 0 ||
-        epoll_ctl(driver->epoll, EPOLL_CTL_ADD, connection->fd, &event) != 0)
-        die("epoll: %s", strerror(errno));
+    connection->fd = driver_connect(&driver->options.address);
+    if (epoll_ctl(driver->epoll, EPOLL_CTL_ADD, connection->fd, &event) != 0)
+        driver_die("epoll: %s", strerror(errno));
 }
 
 static void connection_set_idle(struct driver *driver, int index)
@@ -156,7 +93,7 @@ static void connection_send(struct driver *driver, uint64_t since_ns)
 {
     int index = driver->idle;
     struct connection *connection = &driver->connections[index];
-    const struct request *request = &driver->requests[driver->sent % driver->requests_len];
+    const struct record *request = &driver->requests.all[driver->sent % driver->requests.count];
     ssize_t written = send(connection->fd, request->bytes, request->len, MSG_NOSIGNAL);
 
     /* A connection that died while idle: a new one takes the request. */
@@ -166,7 +103,8 @@ static void connection_send(struct driver *driver, uint64_t since_ns)
         written = send(connection->fd, request->bytes, request->len, MSG_NOSIGNAL);
     }
     if (written != (ssize_t)request->len)
-        die("send: %s", written < 0 ? strerror(errno) : "request larger than the socket's buffer");
+        driver_die(
+            "send: %s", written < 0 ? strerror(errno) : "request larger than the socket's buffer");
     driver->idle = connection->next_idle;
     driver->waiting++;
     driver->sent++;
@@ -290,7 +228,7 @@ static void run(struct driver *driver)
         timeout.tv_nsec = (long)(wake % NS_PER_S);
         got = epoll_pwait2(driver->epoll, events, CONNECTIONS_MAX, &timeout, NULL);
         if (got < 0 && errno != EINTR)
-            die("epoll_pwait2: %s", strerror(errno));
+            driver_die("epoll_pwait2: %s", strerror(errno));
         for (int i = 0; i < got; i++)
             on_readable(driver, events[i].data.fd);
     }
@@ -307,7 +245,6 @@ static uint64_t unsent(const struct driver *driver)
 
 static void report(const struct driver *driver)
 {
-    const struct histogram *latency = &driver->latency;
     uint64_t until = driver->last_ns > driver->count_from_ns ? driver->last_ns : clock_now_ns();
     double seconds = (double)(until - driver->count_from_ns) / 1e9;
 
@@ -318,13 +255,8 @@ static void report(const struct driver *driver)
     printf(",\"seconds\":%.4f,\"per_second\":%.1f,\"answer_bytes\":%.1f", seconds,
         (double)driver->answered / seconds,
         driver->answered ? (double)driver->body_bytes / (double)driver->answered : 0.0);
-    printf(",\"mean_us\":%.1f,\"p50_us\":%.1f,\"p90_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,"
-           "\"max_us\":%.1f}\n",
-        latency->count ? (double)latency->sum / (double)latency->count / 1e3 : 0.0,
-        (double)histogram_percentile(latency, 0.5) / 1e3,
-        (double)histogram_percentile(latency, 0.9) / 1e3,
-        (double)histogram_percentile(latency, 0.99) / 1e3,
-        (double)histogram_percentile(latency, 0.999) / 1e3, (double)latency->max / 1e3);
+    driver_print_latency(&driver->latency);
+    puts("}");
 }
 
 static _Noreturn void usage(int status)
@@ -338,22 +270,6 @@ static _Noreturn void usage(int status)
           "  --expect TEXT    2xx answers without TEXT in their body are counted as unexpected\n",
         status == 0 ? stdout : stderr);
     exit(status);
-}
-
-static void address_parse(const char *text, struct sockaddr_in *ret_address)
-{
-    char host[INET_ADDRSTRLEN];
-    const char *colon = strrchr(text, ':');
-    size_t len = colon ? (size_t)(colon - text) : 0;
-
-    if (len == 0 || len >= sizeof(host))
-        usage(2);
-    memcpy(host, text, len);
-    host[len] = '\0';
-    ret_address->sin_family = AF_INET;
-    ret_address->sin_port = htons((uint16_t)strtoul(colon + 1, NULL, 10));
-    if (inet_pton(AF_INET, host, &ret_address->sin_addr) != 1)
-        usage(2);
 }
 
 static void options_parse(int argc, char **argv, struct options *ret_options)
@@ -370,7 +286,8 @@ static void options_parse(int argc, char **argv, struct options *ret_options)
     while ((name = getopt_long(argc, argv, "", names, NULL)) != -1) {
         switch (name) {
         case 't':
-            address_parse(optarg, &options.address);
+            if (!driver_parse_address(optarg, &options.address))
+                usage(2);
             break;
         case 'f':
             options.requests = optarg;
@@ -410,8 +327,9 @@ int main(int argc, char **argv)
     static struct driver driver;
     const struct options *options = &driver.options;
 
+    driver_name = "openloop";
     options_parse(argc, argv, &driver.options);
-    requests_load(&driver);
+    driver_load(options->requests, &driver.requests);
     driver.epoll = epoll_create1(EPOLL_CLOEXEC);
     driver.connections = mem_zalloc((size_t)options->connections * sizeof(struct connection));
     driver.idle = -1;

@@ -1,4 +1,5 @@
-"""The load drivers: wrk (closed loop), openloop and h2load (open loop), redis-benchmark."""
+"""The load drivers: wrk (closed loop), openloop and h2load (open loop), wsloop (WebSocket, both),
+redis-benchmark."""
 
 import json
 import os
@@ -43,6 +44,22 @@ def openloop(binary, port, requests, *, connections=32, rate=0.0, seconds=3.0, w
         command += ["--expect", expect]
     result = json.loads(_run(command, seconds + warmup + 30))
     result["errors"] = sum(result[key] for key in ("not_2xx", "unexpected", "broken", "unanswered"))
+    return result
+
+
+def wsloop(binary, port, files, *, connections, in_flight, rate=0.0, seconds=3.0, warmup=0.0,
+           expect=None):
+    """As openloop, over WebSocket. `files`: the paths of upgrades, openings and messages."""
+    upgrades, openings, requests = files
+    command = [binary, "--target", f"127.0.0.1:{port}", "--upgrades", upgrades, "--openings",
+               openings, "--requests", requests, "--connections", str(connections), "--in-flight",
+               str(in_flight), "--rate", f"{rate:.1f}", "--seconds", str(seconds), "--warmup",
+               str(warmup)]
+    if expect:
+        command += ["--expect", expect]
+    result = json.loads(_run(command, seconds + warmup + 90))
+    result["requests"] = result["answered"]
+    result["errors"] = sum(result[key] for key in ("unexpected", "broken", "unanswered"))
     return result
 
 

@@ -42,6 +42,17 @@ def _open_loop(results, target, cell):
     return text if all(row["sustained"] for row in rounds) else text + " (not sustained)"
 
 
+# Whose rate "Rookery is" compares a peer's with: that over the same protocol.
+RIVALS = {"sqld": "rookery-hrana", "sqld-ws": "rookery-ws"}
+
+
+def _times(results, target, cell, rookery):
+    rival = RIVALS.get(target, rookery)
+    over = median(results, rival, cell, "per_second") or median(results, rookery, cell,
+                                                                "per_second")
+    return ratio(over, median(results, target, cell, "per_second"))
+
+
 def rate_table(results, rookery="rookery"):
     h2load = any(cell.startswith("h2load-") for cells in results.values() for cell in cells)
     lines = ["| work, 32 connections | server | requests/s | Rookery is | CPU µs/request | p99 ms "
@@ -51,8 +62,7 @@ def rate_table(results, rookery="rookery"):
         for target in results:
             if cell not in results[target]:
                 continue
-            times = ratio(median(results, rookery, cell, "per_second"),
-                          median(results, target, cell, "per_second"))
+            times = _times(results, target, cell, rookery)
             lines.append("| " + " | ".join([
                 title, LABELS[target], _rate(results, target, cell),
                 "–" if target == rookery or times is None else f"{times:.2f}x",
@@ -118,6 +128,12 @@ def targets_table(results, scalars):
     def best_peer(cell):
         return max((rate(peer, cell) or 0 for peer in ("sqld", "workerd")), default=0) or None
 
+    def against_sqld(ours, theirs, wanted):
+        title = LABELS[ours].removeprefix("Rookery, ")
+        return [(f"{title}, {work}, against sqld", ratio(rate(ours, cell), rate(theirs, cell)),
+                 ">=", wanted if cell.startswith("select") else 10, "x")
+                for cell, work in CELLS.items()]
+
     p99 = median(results, "rookery", "select-1", "p99_us")
     sync = scalar(scalars, "rookery", "syncs_per_insert")
     rows = [
@@ -143,6 +159,8 @@ def targets_table(results, scalars):
          " MB"),
         ("first query on a closed database, p50", scalar(scalars, "rookery", "first_p50_ms"), "<=",
          1, " ms"),
+        *against_sqld("rookery-hrana", "sqld", 10),
+        *against_sqld("rookery-ws", "sqld-ws", 5),
     ]
     lines = ["| target | wanted | reached | |", "|---|---:|---:|---|"]
     for title, value, sense, wanted, unit in rows:

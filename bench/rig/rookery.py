@@ -8,7 +8,7 @@ import time
 
 from . import work
 from .proc import Failed, Process, free_port
-from .targets import SOLO, Target, tenant_name
+from .targets import SOLO, Hrana, HranaSocket, Target, tenant_name
 
 READY_SECONDS = 60
 
@@ -80,14 +80,12 @@ class Rookery(Target):
         return seconds, "one request"
 
 
-class RookeryInline(Rookery):
-    """The same server and the same data, each commit waiting for its own sync."""
-
-    name = "rookery-inline"
-    kinds = ("insert",)
+class OnItsData(Rookery):
+    """The same server on the data that another target has made."""
 
     def __init__(self, folder, build, options, base):
-        super().__init__(folder, build, list(options) + ["--commit=inline"])
+        super().__init__(folder, build, options)
+        self.base = base
         self.data = base.data
         self.tokens = base.tokens
 
@@ -96,3 +94,28 @@ class RookeryInline(Rookery):
 
     def fill(self):
         return None
+
+
+class RookeryInline(OnItsData):
+    """Each commit waits for its own sync."""
+
+    name = "rookery-inline"
+    kinds = ("insert",)
+
+    def __init__(self, folder, build, options, base):
+        super().__init__(folder, build, list(options) + ["--commit=inline"], base)
+
+
+class RookeryHrana(Hrana, OnItsData):
+    name = "rookery-hrana"
+
+    def address(self, tenant):
+        return (f"/{tenant_name(tenant)}/main/v2/pipeline", "127.0.0.1",
+                {"Authorization": f"Bearer {self.tokens[tenant]}"})
+
+
+class RookeryWs(HranaSocket, RookeryHrana):
+    name = "rookery-ws"
+
+    def socket_address(self, tenant):
+        return f"/{tenant_name(tenant)}/main/", "127.0.0.1", self.tokens[tenant]

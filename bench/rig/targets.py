@@ -17,8 +17,11 @@ from .proc import Failed, Process, free_port
 
 SOLO = -1
 LABELS = {"nginx": "nginx, static answer", "redis": "Redis, appendfsync always",
-          "workerd": "workerd, Durable Objects", "sqld": "sqld", "rookery": "Rookery",
-          "rookery-inline": "Rookery, --commit=inline"}
+          "workerd": "workerd, Durable Objects", "sqld": "sqld, Hrana over HTTP",
+          "rookery": "Rookery",
+          "rookery-inline": "Rookery, --commit=inline",
+          "rookery-hrana": "Rookery, Hrana over HTTP", "rookery-ws": "Rookery, Hrana over WebSocket",
+          "sqld-ws": "sqld, Hrana over WebSocket"}
 
 
 def tenant_name(tenant):
@@ -32,6 +35,8 @@ class Target:
     kinds = ("select", "insert")
     many = True  # has the rows of 1,000 tenants
     expect = None
+    websocket = False
+    base = None  # the target whose data it runs on
 
     def __init__(self, folder):
         self.folder = os.path.join(folder, self.name)
@@ -182,34 +187,86 @@ class Workerd(Target):
         return time.monotonic() - begin, "first touch with a CREATE TABLE each"
 
 
-class Sqld(Target):
-    name = "sqld"
+class Hrana:
+    """What a target says and hears in Hrana over HTTP."""
+
     expect = '"response":{"type":"execute"'
 
-    def __init__(self, folder):
-        super().__init__(folder)
-        self.admin_port = 0
-
-    def command(self):
-        self.admin_port = free_port()
-        return [install.SQLD, "--db-path", os.path.join(self.folder, "data"), "--http-listen-addr",
-                f"127.0.0.1:{self.port}", "--admin-listen-addr", f"127.0.0.1:{self.admin_port}",
-                "--enable-namespaces", "--no-welcome",
-                # Its default of 100 answers 404 for the others, though they exist.
-                "--max-active-namespaces", str(work.TENANTS + 100)]
-
-    def address(self, tenant):
-        return "/v2/pipeline", f"{tenant_name(tenant)}.localhost", {}
+    @staticmethod
+    def args(params):
+        return [{"type": "integer", "value": str(param)} if isinstance(param, int)
+                else {"type": "text", "value": param} for param in params]
 
     def body(self, sql, params):
-        args = [{"type": "integer", "value": str(param)} if isinstance(param, int)
-                else {"type": "text", "value": param} for param in params]
-        requests = [{"type": "execute", "stmt": {"sql": sql, "args": args}}, {"type": "close"}]
+        requests = [{"type": "execute", "stmt": {"sql": sql, "args": self.args(params)}},
+                    {"type": "close"}]
         return json.dumps({"requests": requests}, separators=(",", ":"))
 
     def rows(self, answer):
         result = answer["results"][0]["response"]["result"]
         return [[cell.get("value") for cell in row] for row in result["rows"]]
+
+
+class HranaSocket(Hrana):
+    """The same over WebSocket: a stream per socket, and its statements stored once. Filled, looked
+    at and counted over HTTP."""
+
+    websocket = True
+    expect_message = '"type":"execute"'
+    stored = (work.SELECT, work.INSERT)
+
+    def socket_address(self, tenant):
+        """Path, Host and token (None: none) of a tenant's sockets."""
+        raise NotImplementedError
+
+    def upgrade(self, tenant):
+        path, host, _ = self.socket_address(tenant)
+        return (f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\n"
+                "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                "Sec-WebSocket-Protocol: hrana2\r\n\r\n").encode()
+
+    def opening(self, tenant):
+        """What each socket says first, a line per message; each is answered."""
+        messages = [{"type": "hello", "jwt": self.socket_address(tenant)[2]}]
+        requests = [{"type": "open_stream", "stream_id": 0}]
+        requests += [{"type": "store_sql", "sql_id": number, "sql": sql}
+                     for number, sql in enumerate(self.stored)]
+        messages += [{"type": "request", "request_id": number, "request": request}
+                     for number, request in enumerate(requests)]
+        return "\n".join(json.dumps(message, separators=(",", ":")) for message in messages).encode()
+
+    def message(self, sql, params):
+        stmt = {"sql_id": self.stored.index(sql), "args": self.args(params)}
+        return json.dumps({"type": "request", "request_id": 9, "request": {
+            "type": "execute", "stream_id": 0, "stmt": stmt}}, separators=(",", ":")).encode()
+
+    def create(self):
+        return None, ""
+
+    def fill(self):
+        return None
+
+
+class Sqld(Hrana, Target):
+    name = "sqld"
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.data = os.path.join(self.folder, "data")
+        self.admin_port = 0
+        self.options = []
+
+    def command(self):
+        self.admin_port = free_port()
+        return [install.SQLD, "--db-path", self.data, "--http-listen-addr",
+                f"127.0.0.1:{self.port}", "--admin-listen-addr", f"127.0.0.1:{self.admin_port}",
+                "--enable-namespaces", "--no-welcome",
+                # Its default of 100 answers 404 for the others, though they exist.
+                "--max-active-namespaces", str(work.TENANTS + 100)] + self.options
+
+    def address(self, tenant):
+        return "/v2/pipeline", f"{tenant_name(tenant)}.localhost", {}
 
     def create(self):
         self.create_one(SOLO)
@@ -221,6 +278,20 @@ class Sqld(Target):
     def create_one(self, tenant):
         self.send("POST", f"/v1/namespaces/{tenant_name(tenant)}/create", "localhost", {}, "{}",
                   self.admin_port)
+
+
+class SqldWs(HranaSocket, Sqld):
+    name = "sqld-ws"
+
+    def __init__(self, folder, base):
+        super().__init__(folder)
+        self.base = base
+        self.data = base.data
+        # Its default of 128 lets go of the other sockets.
+        self.options = ["--max-concurrent-connections", str(work.TENANTS + 100)]
+
+    def socket_address(self, tenant):
+        return "/", f"{tenant_name(tenant)}.localhost", None
 
 
 class Redis(Target):

@@ -17,7 +17,9 @@ MASK = b"\x37\xfa\x21\x3d"
 
 
 def apply_mask(payload, mask):
-    return bytes(byte ^ mask[i & 3] for i, byte in enumerate(payload))
+    mask = (mask * (len(payload) // 4 + 1))[:len(payload)]  # as one number: megabytes come by here
+    masked = int.from_bytes(payload, "little") ^ int.from_bytes(mask, "little")
+    return masked.to_bytes(len(payload), "little")
 
 
 def frame(opcode, payload=b"", fin=True, mask=MASK, rsv=0, announce=None, form=None):

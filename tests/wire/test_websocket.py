@@ -239,7 +239,8 @@ BAD = {
     "bad text before the message is whole": (1007, frame(TEXT, b"\xc0", fin=False)),
     "too big by its head alone": (1009, frame(BINARY, announce=(8 << 20) + 1)),
     "far too big": (1009, frame(BINARY, announce=(1 << 63) - 1)),
-    "too many fragments": (1009, frame(BINARY, fin=False) + 5000 * frame(CONTINUATION, fin=False)),
+    "too many fragments": (1009, frame(BINARY, fin=False) +
+                           131072 * frame(CONTINUATION, fin=False)),
 }
 
 
