@@ -222,7 +222,12 @@ static void write_operations(
     }
 }
 
-void openapi_write(struct buf *out, const struct dialect *const *table)
+static bool is_wanted(const struct dialect *dialect, struct str name)
+{
+    return name.len > 0 ? str_is(name, dialect->name) : !dialect->is_described_elsewhere;
+}
+
+void openapi_write(struct buf *out, const struct dialect *const *table, struct str name)
 {
     struct encoder e;
 
@@ -240,7 +245,7 @@ void openapi_write(struct buf *out, const struct dialect *const *table)
     encoder_key(&e, "paths");
     encoder_object(&e);
     for (const struct dialect *const *at = table; *at != NULL; at++) {
-        if ((*at)->is_described_elsewhere)
+        if (!is_wanted(*at, name))
             continue;
         for (size_t i = 0; i < (*at)->route_count; i++) {
             const struct route *route = &(*at)->routes[i];
@@ -268,16 +273,22 @@ static struct buf text;
 
 static void make_text(void)
 {
-    openapi_write(&text, dialects);
+    openapi_write(&text, dialects, str_make(NULL, 0));
 }
 
 void openapi_handle(struct exchange *x)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-    (void)pthread_once(&once, make_text);
+    struct str name = http_query_get(&x->http, &x->arena, "dialect");
+
     buf_reset(&x->response.body, SIZE_MAX);
-    buf_str(&x->response.body, buf_view(&text));
+    if (name.len > 0) {
+        openapi_write(&x->response.body, dialects, name);
+    } else {
+        (void)pthread_once(&once, make_text);
+        buf_str(&x->response.body, buf_view(&text));
+    }
     x->response.status = 200;
     x->response.content_type = "application/json";
     exchange_finish(x);

@@ -4,9 +4,10 @@
 
 #include "proto/exchange.h"
 
-/* Appends one JSON object. Any thread. */
-void openapi_write(struct buf *out, const struct dialect *const *table);
-/* The route: needs no token. The text is made on first use. */
+/* Appends one JSON object: of the dialect with that name, or (len 0) of all but those that have
+ * documents of their own. Any thread. */
+void openapi_write(struct buf *out, const struct dialect *const *table, struct str name);
+/* The route, which takes ?dialect=: needs no token. The text without it is made on first use. */
 void openapi_handle(struct exchange *x) ON(loop_thread);
 
 #endif

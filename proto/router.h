@@ -1,9 +1,10 @@
 /* Finds the route of a request: all dialects' tables compiled at start into one trie of segments.
  *
  * Literal segments win over parameters; within one pattern and method the dialect that comes first
- * in the table wins. Empty segments do not count, so that slashes at the end (or a base URL that
- * ends in one) do no harm. Escapes are decoded; an escaped slash is accepted in a ":ref" only. HEAD
- * follows GET.
+ * in the table wins; a path whose first segment is somebody's word is not looked for among those
+ * that take any word there (no tenant has such a name). Empty segments do not count, so that
+ * slashes at the end (or a base URL that ends in one) do no harm. Escapes are decoded; an escaped
+ * slash is accepted in a ":ref" only. HEAD follows GET.
  *
  * Routes that need an upgrade stand beside the others: a GET that asks for a WebSocket finds one when
  * nothing else takes it, every other request passes them by.

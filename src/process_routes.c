@@ -197,6 +197,14 @@ static const struct route *find_route(struct str path)
     return NULL;
 }
 
+/* None of ours is a WebSocket; a dialect may have one at the root, and a POST; sqld's clients ask a
+ * database's host for its version. */
+static bool is_a_dialects(const struct http_request *http)
+{
+    return http->wants_websocket || (http->method == HTTP_METHOD_POST && http->path.len == 1) ||
+           (http->host_tenant.len > 0 && str_starts_with(http->path, "/version"));
+}
+
 bool process_routes_serve(struct turn *turn)
 {
     struct exchange *x = &turn->x;
@@ -206,8 +214,7 @@ bool process_routes_serve(struct turn *turn)
         answer_options(x);
         return true;
     }
-    /* None of ours is a WebSocket; a dialect may have one at the root. */
-    if (x->http.path.len < sizeof("/healthz/") + 1 && !x->http.wants_websocket)
+    if (x->http.path.len < sizeof("/healthz/") + 1 && !is_a_dialects(&x->http))
         route = find_route(x->http.path);
     if (route == NULL) {
         if (likely(!atomic_load_explicit(&turn->loop->server->draining, memory_order_relaxed)))

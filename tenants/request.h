@@ -50,6 +50,7 @@ struct request {
     enum request_kind kind;
     enum request_mode mode;
     struct principal *principal; /* reference held until done() */
+    /* A sink's end() may append to them where they are reads under MODE_STOP. */
     const struct statement_input *statements;
     unsigned statement_count;
     bool single;          /* `query`: statements[0] must be exactly one statement */

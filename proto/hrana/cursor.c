@@ -64,7 +64,7 @@ static void start(struct exchange *x, struct cursor *cursor)
     run->cursor = true;
     buf_take(&run->sink.out, &x->response.body);
     buf_reset(&run->sink.out, SIZE_MAX);
-    run->sink.out.limit_bytes = 64U << 20;
+    run->sink.out.limit_bytes = HRANA_ANSWER_BYTES_MAX;
     (void)arena_on_end(&x->arena, dispose, cursor);
     run->encoder.ops->cursor_begin(&run->encoder, str_make(cursor->kept->baton, HRANA_BATON_BYTES));
     x->response.status = 200;

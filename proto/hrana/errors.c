@@ -171,12 +171,21 @@ struct hrana_error hrana_error_of(const struct err *err, struct arena *arena)
     return error;
 }
 
+bool hrana_is_parse_error(const struct err *err)
+{
+    const char *code = code_of(err);
+
+    return code != NULL && strcmp(code, "SQL_PARSE_ERROR") == 0;
+}
+
 int hrana_error_status(const struct err *err)
 {
     const char *code = code_of(err);
 
     if (err->code == ERR_BAD_REQUEST && err->native == HRANA_FAULT_ARGS_BOTH)
         return 501;
+    if (hrana_is_parse_error(err))
+        return 400;
     if (err->code == ERR_SQL && strncmp(code, "SQLITE_", 7) == 0)
         return 500;
     return exchange_status(err);

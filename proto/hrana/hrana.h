@@ -19,6 +19,11 @@ struct hrana_codec {
 extern const struct hrana_codec hrana_json_codec;
 extern const struct hrana_codec hrana_protobuf_codec;
 
+/* Bytes of one answer that does not stream, whatever its results may have. */
+#define HRANA_ANSWER_BYTES_MAX (64U << 20)
+/* A dump may run so long, without the time its reader takes. */
+#define HRANA_DUMP_MS 3600000U
+
 /* What decoders may take, from the configuration. */
 struct hrana_limits hrana_limits_of(const struct exchange *x);
 
@@ -28,6 +33,10 @@ void hrana_run_pipeline(struct exchange *x, const struct hrana_codec *codec,
 void hrana_run_v1(struct exchange *x, enum hrana_request_type type) ON(loop_thread);
 /* websocket.c: a GET that asks for a WebSocket. */
 void hrana_upgrade(struct exchange *x) ON(loop_thread);
+/* sqld_json.c: POST / */
+void hrana_post_root(struct exchange *x) ON(loop_thread);
+/* sqld_dump.c: GET /dump */
+void hrana_get_dump(struct exchange *x) ON(loop_thread);
 /* cursor.c */
 void hrana_run_cursor(struct exchange *x, const struct hrana_codec *codec) ON(loop_thread);
 

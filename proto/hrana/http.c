@@ -45,6 +45,8 @@ static void write_error(struct exchange *x, const struct err *err)
             &x->response, "Retry-After", str_from(arena_printf(&x->arena, "%u", retry_after)));
     if (x->response.status == 401)
         http_response_header(&x->response, "WWW-Authenticate", STR_LITERAL("Bearer"));
+    if (hrana_is_parse_error(err))
+        x->response.status = 400; /* also what the guard refuses */
     x->response.content_type = "application/json";
     buf_literal(body, "{\"message\":");
     json_write_string(body, error.message);
@@ -71,6 +73,11 @@ static void get_health(struct exchange *x)
 }
 
 static void get_version(struct exchange *x)
+{
+    answer_text(x, "rookery " ROOKERY_VERSION "\n");
+}
+
+static void get_index(struct exchange *x)
 {
     answer_text(x, "Hello, this is the Hrana API of this version; see its pipeline\n");
 }
@@ -134,11 +141,11 @@ static void missing_slash(struct exchange *x)
         name, POST, "/:tenant" path, NEEDS_NOTHING, 0, missing_slash, "404: a slash is missing."   \
     }
 #define VERSION(path)                                                                              \
-    {"hrana_version", GET, path, NEEDS_NOTHING, 0, get_version, "The version is there."},          \
-        {"hrana_version", GET, "/:tenant/:database" path, NEEDS_NOTHING, 0, get_version,           \
+    {"hrana_index", GET, path, NEEDS_NOTHING, 0, get_index, "The version is there."},              \
+        {"hrana_index", GET, "/:tenant/:database" path, NEEDS_NOTHING, 0, get_index,               \
             "The version is there."},                                                              \
     {                                                                                              \
-        "hrana_version", GET, "/:tenant" path, NEEDS_NOTHING, 0, missing_slash,                    \
+        "hrana_index", GET, "/:tenant" path, NEEDS_NOTHING, 0, missing_slash,                      \
             "404: a slash is missing."                                                             \
     }
 
@@ -147,6 +154,19 @@ static const struct route routes[] = {
     {"hrana_websocket", GET, "/:tenant/:database", NEEDS_UPGRADE, 0, hrana_upgrade,
         "The same, of a database."},
     {"hrana_health", GET, "/health", NEEDS_NOTHING, 0, get_health, "200, empty."},
+    {"hrana_health", GET, "/:tenant/:database/health", NEEDS_NOTHING, 0, get_health, "200, empty."},
+    {"hrana_version", GET, "/version", NEEDS_NOTHING, 0, get_version,
+        "The server's version as text; without a database's host, /version is JSON."},
+    {"hrana_version", GET, "/:tenant/:database/version", NEEDS_NOTHING, 0, get_version,
+        "The server's version as text."},
+    {"hrana_dump", GET, "/dump", IN_ONE, CAP_READ, hrana_get_dump,
+        "The host's or the token's only database as SQL text."},
+    {"hrana_dump", GET, "/:tenant/:database/dump", IN_DATABASE, CAP_READ, hrana_get_dump,
+        "The database as SQL text."},
+    {"hrana_root", POST, "/", IN_ONE, CAP_READ, hrana_post_root,
+        "sqld's oldest API: statements in one transaction."},
+    {"hrana_root", POST, "/:tenant/:database", IN_DATABASE, CAP_READ, hrana_post_root,
+        "The same, of a database by its path."},
     VERSION("/v1"),
     VERSION("/v2"),
     VERSION("/v3"),

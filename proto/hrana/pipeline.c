@@ -49,7 +49,7 @@ static void start_run(struct pipeline *p, struct hrana_stream *stream, enum hran
     hrana_run_init(&p->run, stream, &x->request, &x->arena, p->codec->ops, envelope);
     buf_take(&p->run.sink.out, &x->response.body);
     buf_reset(&p->run.sink.out, SIZE_MAX);
-    p->run.sink.out.limit_bytes = 64U << 20;
+    p->run.sink.out.limit_bytes = HRANA_ANSWER_BYTES_MAX;
     (void)arena_on_end(&x->arena, dispose, p);
 }
 

@@ -86,6 +86,8 @@ bool hrana_is_refusal(const struct err *err);
 
 /* Code and message as clients know them; the message is in the arena. */
 struct hrana_error hrana_error_of(const struct err *err, struct arena *arena);
+/* SQLite's parser, or the guard, refused the text: SQL_PARSE_ERROR. */
+bool hrana_is_parse_error(const struct err *err);
 /* The HTTP status of a failed statement where it is not inside of an answer (version 1). */
 int hrana_error_status(const struct err *err);
 
