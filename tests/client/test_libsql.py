@@ -47,10 +47,3 @@ def test_at_the_root_with_a_token_of_one_database(tenant, server):
     target = target_of(tenant)
     target.path, target.token = "/", tenant.api("owner", databases=["two"]).token
     run(PROGRAMS[0], target, "transactions", "value", "batch")
-
-
-def test_a_branch_in_the_url(database, tenant):
-    """`main` is every database's own state; a branch that does not exist is refused like a database."""
-    target = target_of(tenant, "main@main")
-    target.wrong_path = f"/{tenant.slug}/main@missing/"
-    run(PROGRAMS[0], target, "every kind of value", "database that does not exist")

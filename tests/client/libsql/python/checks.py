@@ -53,9 +53,10 @@ def run():
             print(f"ok {name}", flush=True)
         except Skip as why:
             print(f"skip {name}: {why}", flush=True)
-        except BaseException:  # libsql panics with an exception that is no Exception
+        except BaseException as problem:  # libsql panics with an exception that is no Exception
             failed += 1
-            print(f"not ok {name}: " + traceback.format_exc().replace("\n", "\n    "), flush=True)
+            text = f"{type(problem).__name__}: {problem}\n{traceback.format_exc()}"
+            print(f"not ok {name}: " + text.rstrip().replace("\n", "\n    "), flush=True)
         late.cancel()
     os._exit(1 if failed else 0)  # a client's thread that was left waiting must not keep the program
 
