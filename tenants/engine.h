@@ -124,7 +124,8 @@ struct stream *stream_open(struct engine *engine, struct database *database,
 void stream_close(struct engine *engine, struct stream *stream);
 /* Valid after the stream's last request was done: no transaction is open. */
 bool stream_is_autocommit(const struct stream *stream);
-/* Likewise: its connection differs from any other, by a transaction, settings or temporary objects.
+/* Likewise: its connection differs from any other, by a transaction, settings or temporary objects,
+ * or the client must still be told that its transaction was rolled back: the next request is its.
  * One that does not gives its lane back when it idles, and gets another with its next request. */
 bool stream_has_state(const struct stream *stream);
 

@@ -113,7 +113,7 @@ bool stream_end_locked(struct stream *stream)
     stream->expire = false;
     stream->resting = false;
     atomic_store(&stream->autocommit, true);
-    atomic_store(&stream->has_state, false);
+    atomic_store(&stream->has_state, stream->expired);
     return true;
 }
 
@@ -207,8 +207,8 @@ static void note_state(struct lane *lane)
     bool open = in_transaction(lane);
 
     atomic_store(&stream->autocommit, !open);
-    atomic_store(
-        &stream->has_state, lane->connection != NULL && connection_has_state(lane->connection));
+    atomic_store(&stream->has_state,
+        stream->expired || (lane->connection != NULL && connection_has_state(lane->connection)));
     mutex_lock(&lane->actor->lock);
     stream->last_used_ms = clock_now_ms();
     if (!open)
@@ -361,6 +361,7 @@ bool stream_run_turn(struct lane *lane)
     request = actor_take_inbox(lane, false);
     if (request != NULL && stream->expired) {
         stream->expired = false;
+        note_state(lane);
         refuse_expired(lane, request);
     } else if (request != NULL && !run_request(lane, request)) {
         return false;

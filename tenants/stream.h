@@ -20,7 +20,7 @@ struct stream {
     bool linked;
     unsigned in_mailbox; /* requests that wait for the database to open */
     _Atomic bool autocommit;
-    _Atomic bool has_state; /* settings or temporary objects: the lane is kept */
+    _Atomic bool has_state; /* settings, temporary objects, an end to tell of: the lane is kept */
 };
 
 /* All with actor->lock held. */

@@ -32,6 +32,20 @@ def test_an_idle_transaction_ends_and_its_client_is_told(start_server):
     assert two.query("SELECT id FROM t") == [[2]]
 
 
+def test_the_client_is_told_however_late_it_comes(start_server):
+    """Not only while the connection still stands: a statement after it would commit on its own."""
+    server = start_server("--stream-idle", "300ms")
+    database = database_of(server)
+    one, two = Stream(database), Stream(database)
+    one.one(execute("CREATE TABLE t(id)"))
+    one.run(batch("BEGIN IMMEDIATE", "INSERT INTO t VALUES(1)"))
+    two.one(execute("INSERT INTO t VALUES(2)"))  # waits for the lock, which the limit gives back
+    time.sleep(1)  # the limit again, and some ticks
+    answer = one.send(execute("INSERT INTO t VALUES(3)"))
+    assert answer.status == 400 and answer.value["code"] == "STREAM_EXPIRED", answer
+    assert two.query("SELECT id FROM t") == [[2]]
+
+
 def test_a_stream_without_a_transaction_sleeps_as_long_as_it_likes(start_server):
     server = start_server("--stream-idle", "200ms")
     database = database_of(server)
