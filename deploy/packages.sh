@@ -26,7 +26,7 @@ packages_run=(
 # shellcheck disable=SC2034
 packages_test=(
     clang-14 clang-tidy-14 clang-format-14 llvm-14 libclang-rt-14-dev
-    python3 python3-pytest python3-msgpack strace sqlite3 shellcheck git
+    python3 python3-pytest python3-msgpack python3-cryptography strace sqlite3 shellcheck git
 )
 
 # packages_missing ROW…: prints the packages to install, one per line.

@@ -251,16 +251,27 @@ static bool check_rate(struct exchange *x)
     return false;
 }
 
-/* Sets x->tenant_slug. Before any look-up: strangers learn nothing about tenants. */
-static bool check_tenant(struct exchange *x)
+/* What the request names, which signed tokens depend on. */
+static struct str named_tenant(const struct exchange *x)
 {
     struct str named = (x->route->needs & NEEDS_TENANT) != 0
                            ? x->params[0]
                            : http_header_get(&x->http, "x-rookery-tenant");
+
+    return named.len > 0 ? named : x->http.host_tenant;
+}
+
+static struct str named_database(const struct exchange *x)
+{
+    return (x->route->needs & NEEDS_DATABASE) != 0 ? x->params[1] : x->http.host_database;
+}
+
+/* Sets x->tenant_slug. Before any look-up: strangers learn nothing about tenants. */
+static bool check_tenant(struct exchange *x)
+{
+    struct str named = named_tenant(x);
     bool is_operator = (x->principal->capabilities & CAP_OPERATOR) != 0;
 
-    if (named.len == 0)
-        named = x->http.host_tenant;
     if ((x->http.host_tenant.len > 0 && !str_equal_nocase(named, x->http.host_tenant)) ||
         (named.len > 0 && !is_operator && !str_equal_nocase(named, x->principal->tenant_slug))) {
         fail(x, ERR_NAMESPACE_MISMATCH, "Token namespace mismatch");
@@ -350,19 +361,28 @@ static void post_token(struct catalogue_call *call)
 static void authenticate(struct exchange *x) ON(loop_thread)
 {
     struct str token = x->dialect->credentials(x);
+    struct str tenant = named_tenant(x);
+    struct str database = named_database(x);
     struct principal *principal;
 
     if (token.len == 0) {
-        fail(x, ERR_UNAUTHORIZED, "a token is missing: send 'Authorization: Bearer <token>'");
+        struct err err = ERR_INIT;
+
+        (void)err_set(
+            &err, ERR_UNAUTHORIZED, "a token is missing: send 'Authorization: Bearer <token>'");
+        err.native = UNAUTHORIZED_MISSING;
+        exchange_fail(x, &err);
         return;
     }
-    principal = directory_token(x->services->directory, token);
+    principal = directory_credentials(x->services->directory, token, tenant, database);
     if (likely(principal != NULL)) {
         x->principal = principal_ref(principal);
         with_principal(x);
         return;
     }
     x->load = (struct directory_load){.token = token,
+        .tenant_slug = tenant,
+        .database_slug = database,
         .call = {.catalogue = x->services->catalogue,
             .arena = &x->arena,
             .done = post_token,

@@ -64,6 +64,12 @@ struct surface_settings {
     unsigned max_tokens_per_tenant;
 };
 
+/* In `native` of an ERR_UNAUTHORIZED. */
+enum unauthorized {
+    UNAUTHORIZED_MISSING = 1, /* there are no credentials */
+    UNAUTHORIZED_NOT_YET,     /* a token that will be good */
+};
+
 enum route_needs {
     NEEDS_NOTHING = 0,
     NEEDS_PRINCIPAL = 1 << 0, /* a valid token */

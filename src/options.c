@@ -29,6 +29,9 @@ const struct option_row option_rows[] = {
         "INI file with the same names: name = value"},
     {"bootstrap-token-file", OPTION_TEXT, AT(bootstrap_token_file), "", 0, 4000, NULL, FIXED,
         "Place", "write the first operator token here (mode 0600) when the catalogue is new"},
+    {"jwt-key", OPTION_TEXT, AT(jwt_key_file), "", 0, 4000, NULL, FIXED, "Place",
+        "file with public keys (PEM, or Ed25519 in base64url) whose JSON web tokens are taken; "
+        "SIGHUP reads it again"},
     {"region", OPTION_TEXT, AT(surface.region), "local", 1, 64, NULL, FIXED, "Place",
         "name shown as the databases' region"},
     {"base-domain", OPTION_TEXT, AT(surface.base_domain), "", 0, 200, NULL, FIXED, "Place",

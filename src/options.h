@@ -48,6 +48,7 @@ struct options {
     struct option_list trusted_proxies;
     struct option_list cors_origins;
     const char *bootstrap_token_file;
+    const char *jwt_key_file;
     const char *log_file;
     enum log_level log_level;
     bool metrics_public;

@@ -13,6 +13,7 @@
 #include "src/listener.h"
 #include "src/loop.h"
 #include "src/process_routes.h"
+#include "src/signed_tokens.h"
 #include "tenants/base/check.h"
 #include "tenants/base/clock.h"
 #include "tenants/base/log.h"
@@ -220,6 +221,7 @@ static void apply_reload(struct server *server,
         loop_limits_from(options, &limits);
         for (unsigned i = 0; i < server->loop_count; i++)
             loop_set_limits(server->loops[i], &limits);
+        signed_tokens_reload(server);
         atomic_store(&server->admission.most, options->max_connections);
         atomic_store(&server->admission.most_per_address, options->max_connections_per_address);
     }
@@ -338,6 +340,7 @@ static void stop_engine(struct server *server)
 {
     if (server->engine == NULL)
         return;
+    signed_tokens_stop(server);
     hrana_batons_free(server->batons);  /* needs the engine's threads, too */
     catalogue_close(server->catalogue); /* needs the engine's threads */
     engine_stop(server->engine);
@@ -372,6 +375,8 @@ static int start(struct server *server, char *ret_listen, size_t size)
     server->batons = hrana_batons_new();
     if (open_catalogue(server, &err) < 0)
         return complain(&err, EXIT_DATA);
+    if (signed_tokens_start(server, &err) < 0)
+        return complain(&err, EXIT_CONFIG);
     process_routes_init(server);
     make_loops(server);
     if (open_listeners(server, ret_listen, size, &err) < 0)

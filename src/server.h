@@ -32,10 +32,12 @@ struct server {
         *options; /* borrowed: main's. Loops use their own copies of what reload changes */
     struct policy policy;
     struct admission admission;
-    struct engine *engine;       /* owned */
-    struct catalogue *catalogue; /* owned */
-    struct hrana_batons *batons; /* owned */
-    struct loop **loops;         /* owned */
+    struct engine *engine;         /* owned */
+    struct catalogue *catalogue;   /* owned */
+    struct hrana_batons *batons;   /* owned */
+    struct jwt_verifier *verifier; /* owned */
+    pthread_t verifier_thread;
+    struct loop **loops; /* owned */
     unsigned loop_count;
     unsigned listening; /* the first so many addresses of options->listen are ours */
     pthread_t *threads; /* the engine's */

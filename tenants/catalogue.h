@@ -39,6 +39,7 @@
 #include "tenants/engine.h"
 #include "tenants/principal.h"
 #include "tenants/settings.h"
+#include "tenants/signed_token.h"
 #include "tenants/usage.h"
 
 #define CATALOGUE_PAGE_MAX 1000
@@ -64,6 +65,7 @@ struct catalogue_call {
     const struct catalogue_action *action;
     uint64_t changed_tenant;
     void *state;
+    void *steps; /* of a call that takes several */
 };
 
 /* ---- life ---- */
@@ -361,6 +363,29 @@ struct token_lookup_input {
 };
 /* output: struct principal, a reference, the caller's. ERR_UNAUTHORIZED, ERR_TOKEN_EXPIRED. */
 void catalogue_token_lookup(struct catalogue_call *call, const struct token_lookup_input *input);
+
+/* Who verifies signed tokens, before the first request; NULL: none are taken. */
+void catalogue_set_verifier(struct catalogue *catalogue, struct token_verifier *verifier);
+/* Changes whenever the server's own keys do; 0: nobody verifies. */
+uint64_t catalogue_verifier_epoch(const struct catalogue *catalogue);
+
+/* A signed token, and what the request names: the keys of that database and tenant come before the
+ * server's. Texts outlive the call. */
+struct signed_lookup {
+    struct str token;
+    struct str tenant;  /* a slug; empty: the token has to name one */
+    struct str segment; /* a database's; empty: none is named */
+    /* The catalogue's own. */
+    struct token_verification verification;
+    struct catalogue_call *call;
+    void (*done)(struct catalogue_call *call);
+    bool is_verified;
+};
+/* output: struct principal, a reference, the caller's: read, or read, write and ddl, of one tenant.
+ * ERR_UNAUTHORIZED, ERR_TOKEN_EXPIRED; ERR_NAMESPACE_MISMATCH the token is good and for others;
+ * ERR_UNKNOWN_TENANT it is good for a tenant that is not there; ERR_OVERLOADED too many wait to be
+ * verified. */
+void catalogue_signed_lookup(struct catalogue_call *call, struct signed_lookup *lookup);
 
 struct database_lookup_input {
     struct str tenant;  /* a slug */

@@ -43,6 +43,7 @@ struct catalogue {
     char data_dir[FAMILY_PATH_MAX];
     struct catalogue_options options; /* shared, immutable after catalogue_configure() */
     struct rate_table *rates;
+    struct token_verifier *verifier; /* borrowed; NULL: no signed tokens are taken */
     struct usage_table *usages;
     _Atomic uint64_t generation;
     _Atomic uint64_t marks[CATALOGUE_MARKS]; /* generation of the last change of a tenant */

@@ -152,6 +152,17 @@ int store_token_revoke(const struct store *store, const struct token_revoke_inpu
     struct token_info *ret_info, uint64_t *ret_tenant_id, struct err *ret_err) MUST_CHECK;
 int store_token_lookup(const struct store *store, const struct token_lookup_input *input,
     struct store_token *ret_token, struct err *ret_err) MUST_CHECK;
+/* The keys that sign tokens for this database and tenant (slugs). A database or tenant that is not
+ * there has none; tenant_id 0 then. */
+struct store_keys {
+    uint64_t tenant_id;
+    struct str tenant_slug;
+    uint64_t requests_per_second;
+    struct str tenant_keys; /* empty: none */
+    struct str database_keys;
+};
+int store_keys_lookup(const struct store *store, struct str tenant, struct str database,
+    struct store_keys *ret_keys, struct err *ret_err) MUST_CHECK;
 int store_whoami(const struct store *store, struct whoami *ret_whoami, struct err *ret_err)
     MUST_CHECK;
 /* Revokes every operator token of that name: the file's token is being replaced. */

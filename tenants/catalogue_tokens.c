@@ -442,6 +442,31 @@ int store_token_lookup(const struct store *store, const struct token_lookup_inpu
     return read_principal(store, statement, ret_token, ret_err);
 }
 
+/* No row has it: it is what it says. */
+static int whoami_signed(const struct store *store, struct whoami *ret_whoami, struct err *ret_err)
+{
+    const struct principal *principal = store->principal;
+    struct tenant_info tenant;
+
+    if (store_tenant_find(store, principal->tenant_slug, &tenant, ret_err) < 0)
+        return -1;
+    *ret_whoami = (struct whoami){
+        .token = {.id = STR_LITERAL("jwt"),
+            .name = principal->token_name,
+            .role = principal->role,
+            .capabilities = principal->capabilities,
+            .databases = principal->database_globs,
+            .database_count = principal->database_glob_count,
+            .claims_json = principal->claims_json,
+            .created_wall_ms = principal->created_wall_ms,
+            .expires_wall_ms = principal->expires_wall_ms},
+        .tenant_id = tenant.id,
+        .tenant_slug = tenant.slug,
+        .tenant_name = tenant.name,
+    };
+    return store_finish(store, ret_err);
+}
+
 int store_whoami(const struct store *store, struct whoami *ret_whoami, struct err *ret_err)
 {
     STORE_STATEMENT statement = NULL;
@@ -449,6 +474,8 @@ int store_whoami(const struct store *store, struct whoami *ret_whoami, struct er
 
     if (store->principal == NULL)
         return err_set(ret_err, ERR_UNAUTHORIZED, "nobody asks");
+    if ((store->principal->token_id & TOKEN_ID_SIGNED) != 0)
+        return whoami_signed(store, ret_whoami, ret_err);
     if (store_query(store, &statement, ret_err,
             "SELECT " TOKEN_COLUMNS ", t.public_id, coalesce(t.slug, ''), coalesce(t.name, '')"
             " FROM tokens k LEFT JOIN tenants t ON t.id = k.tenant_id AND t.deleted_at = 0"

@@ -1,7 +1,8 @@
 /* Two tables of the same make: open addressing with linear probing over entries that are found by a
  * keyed hash (SipHash, so that strangers cannot aim at one chain) and compared whole. The tokens'
- * key is the 43-character tail, compared in constant time; the databases' is "tenant/segment",
- * lowered. A third one holds the database that a principal means when it names none.
+ * key is the 43-character tail (a signed one's 32 bytes of SHA-256), compared in constant time; the
+ * databases' is "tenant/segment", lowered. A third one holds the database that a principal means
+ * when it names none.
  *
  * Invariants:
  *   1. An entry with a value owns one reference to it.
@@ -275,6 +276,20 @@ struct principal *directory_token(struct directory *directory, struct str token)
     return table_get(directory, &directory->tokens, tail);
 }
 
+struct principal *directory_credentials(
+    struct directory *directory, struct str text, struct str tenant_slug, struct str database_slug)
+{
+    unsigned char key[SIGNED_KEY_BYTES];
+
+    if (!token_is_signed(text))
+        return directory_token(directory, text);
+    if (!token_signed_is_sound(text))
+        return NULL;
+    token_signed_key(
+        text, tenant_slug, database_slug, catalogue_verifier_epoch(directory->catalogue), key);
+    return table_get(directory, &directory->tokens, str_make((const char *)key, sizeof(key)));
+}
+
 struct database *directory_database(
     struct directory *directory, struct str tenant_slug, struct str database_slug)
 {
@@ -343,6 +358,13 @@ static void ask(struct directory *directory, struct directory_load *load)
         catalogue_database_lookup(&load->call, &load->database_lookup);
         return;
     }
+    if (token_is_signed(load->token)) {
+        load->epoch = catalogue_verifier_epoch(directory->catalogue);
+        load->signed_lookup = (struct signed_lookup){
+            .token = load->token, .tenant = load->tenant_slug, .segment = load->database_slug};
+        catalogue_signed_lookup(&load->call, &load->signed_lookup);
+        return;
+    }
     load->call.err = ERR_INIT;
     if (token_parse(load->token, &prefix, &tail, &load->call.err) < 0) {
         on_loaded(&load->call);
@@ -389,8 +411,10 @@ static void begin_load(struct directory *directory, struct directory_load *load)
 
 void directory_load_token(struct directory *directory, struct directory_load *load)
 {
-    load->tenant_slug = STR_LITERAL("");
-    load->database_slug = STR_LITERAL("");
+    if (!token_is_signed(load->token)) {
+        load->tenant_slug = STR_LITERAL("");
+        load->database_slug = STR_LITERAL("");
+    }
     load->call.principal = NULL;
     begin_load(directory, load);
 }
@@ -452,12 +476,17 @@ static void answer_waiting(struct directory *directory, struct directory_load *l
 static void cache(struct directory *directory, const struct directory_load *load)
 {
     struct entry filled = {.generation = load->generation};
+    unsigned char hash[SIGNED_KEY_BYTES];
     char text[KEY_MAX];
     struct str prefix;
     struct str key;
 
     if (load->principal != NULL) {
-        if (token_parse(load->token, &prefix, &key, NULL) < 0)
+        key = str_make((const char *)hash, sizeof(hash));
+        if (token_is_signed(load->token))
+            token_signed_key(
+                load->token, load->tenant_slug, load->database_slug, load->epoch, hash);
+        else if (token_parse(load->token, &prefix, &key, NULL) < 0)
             return;
         filled.value = principal_ref(load->principal);
         filled.tenant_id = load->principal->tenant_id;

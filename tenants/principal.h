@@ -24,6 +24,9 @@ enum capability {
 #define ROLE_OWNER_CAPS (CAP_READ | CAP_WRITE | CAP_DDL | CAP_ADMIN | CAP_TOKENS)
 #define ROLE_OPERATOR_CAPS (ROLE_OWNER_CAPS | CAP_OPERATOR)
 
+/* In token_id: of a signed token (tenants/signed_token.h), which no table holds. */
+#define TOKEN_ID_SIGNED (1ULL << 63)
+
 struct rate_bucket; /* token bucket shared by all users of one token or tenant (tenants/rate.h) */
 
 struct principal {

@@ -76,6 +76,24 @@ int slug_database(struct str text, char *out, size_t *ret_len, struct err *ret_e
     return check("database", text, SLUG_DATABASE_MAX, out, ret_len, ret_err);
 }
 
+int slug_namespace(struct str text, struct slug_namespace *ret_namespace, struct err *ret_err)
+{
+    struct str database = STR_LITERAL(SLUG_NAMESPACE_DATABASE);
+    struct str tenant = text;
+
+    for (size_t i = 0; i + 1 < text.len; i++) {
+        if (text.ptr[i] == '-' && text.ptr[i + 1] == '-') {
+            database = str_make(text.ptr, i);
+            tenant = str_make(text.ptr + i + 2, text.len - i - 2);
+            break;
+        }
+    }
+    if (slug_database(
+            database, ret_namespace->database_text, &ret_namespace->database_len, ret_err) < 0)
+        return -1;
+    return slug_tenant(tenant, ret_namespace->tenant_text, &ret_namespace->tenant_len, ret_err);
+}
+
 bool slug_is_ref(struct str text)
 {
     if (text.len == 0 || text.len > SLUG_REF_MAX)

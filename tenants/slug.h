@@ -22,6 +22,17 @@
  * ERR_CONFLICT. */
 int slug_tenant(struct str text, char *out, size_t *ret_len, struct err *ret_err) MUST_CHECK;
 int slug_database(struct str text, char *out, size_t *ret_len, struct err *ret_err) MUST_CHECK;
+/* One of sqld's namespaces: `T` is the database SLUG_NAMESPACE_DATABASE of tenant T, `D--T`
+ * database D of tenant T. Errors as above. */
+#define SLUG_NAMESPACE_DATABASE "default"
+struct slug_namespace {
+    char tenant_text[SLUG_TENANT_MAX + 1];
+    char database_text[SLUG_DATABASE_MAX + 1];
+    size_t tenant_len;
+    size_t database_len;
+};
+int slug_namespace(struct str text, struct slug_namespace *ret_namespace, struct err *ret_err)
+    MUST_CHECK;
 /* True for names that would be mistaken for a route ("v1", "admin" ...). */
 bool slug_is_reserved(struct str slug);
 /* Lowers ASCII letters into `out` (`size` bytes). False when `text` does not fit. */

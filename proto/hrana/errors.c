@@ -105,7 +105,9 @@ static const char *code_of(const struct err *err)
     case ERR_CORRUPT:
         return "SQLITE_CORRUPT";
     case ERR_UNAUTHORIZED:
-        return "AUTH_JWT_INVALID";
+        return err->native == UNAUTHORIZED_MISSING   ? "AUTH_HEADER_NOT_FOUND"
+               : err->native == UNAUTHORIZED_NOT_YET ? "AUTH_JWT_IMMATURE"
+                                                     : "AUTH_JWT_INVALID";
     case ERR_TOKEN_EXPIRED:
         return "AUTH_JWT_EXPIRED";
     case ERR_UNKNOWN_TENANT:

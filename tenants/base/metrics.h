@@ -63,7 +63,9 @@
     X(COUNTER, SLOW_RESTARTS, "rookery_slow_restarts_total", "", 1,                                \
         "Statements that outgrew their short budget and ran again on a slow worker.")              \
     X(COUNTER, LONG_COMPILES, "rookery_long_compiles_total", "", 1,                                \
-        "Texts whose compiling was given up and remembered as long.")
+        "Texts whose compiling was given up and remembered as long.")                              \
+    X(COUNTER, JWT_VERIFIED, "rookery_jwt_verifications_total", "outcome", 3,                      \
+        "JSON web tokens verified: good, refused, or not tried because too many waited.")
 
 enum metric {
 #define X(kind, id, name, label, cells, help) METRIC_##id,
