@@ -4,8 +4,9 @@
  * the process (per-lock shared/exclusive counts under the head's mutex; no fcntl, no -shm file),
  * and the sync that ends a commit can be left to a sync pool (shared/durability). Everything else
  * is as SQLite counts on: whole pages, real syncs everywhere but at the end of a commit. Rollback
- * journals of the main database are refused. Main files go through this object's page layer hook
- * (today: one base, written in place), so that branching adds layers without touching callers.
+ * journals of the main database are refused. A main file is one file written in place, or a stack
+ * of page layers (tenants/layers/stack.h), which a database becomes when it is branched, while it
+ * is open.
  *
  * Sync rule: a WAL write at offset 0 sets header-dirty; an xSync of the WAL with header-dirty, or
  * outside a commit section, or within a checkpoint (of this thread by its mark, or of any thread by
@@ -32,6 +33,7 @@
 #define VFS_NAME "rookery"
 
 struct vfs_head;
+struct layer_stack;
 
 struct vfs_events {
     /* A commit's sync was deferred: the commit becomes visible after this returns. Called inside
@@ -48,6 +50,9 @@ struct vfs_events {
 struct vfs_head_options {
     const char *main_path; /* the base, or a plain SQLite file. One in rollback mode is made a WAL
                               database at open; one with a hot journal is refused */
+    struct layer_stack *stack; /* in place of main_path: the pages of a family's head, opened by
+                                  family_head_open() (tenants/layers/heads.h) and closed after the
+                                  head. NULL: main_path */
     const char *wal_path;
     const char *placeholder_path; /* NULL: none */
     struct vfs_events events;
@@ -87,6 +92,10 @@ int vfs_head_sync_wal(struct vfs_head *head, struct err *ret_err) MUST_CHECK;
 /* A sync failed, here or in a lane (which saw SQLITE_IOERR): the owner fails what waits at the gate
  * as of unknown outcome, closes the head and opens it anew. */
 bool vfs_head_poisoned(const struct vfs_head *head);
+
+/* Every commit that SQLite knows of is in the main file: the wal-index says so, or the WAL is
+ * empty. True for as long as nobody writes: ask while holding SQLite's write lock. */
+bool vfs_head_is_settled(struct vfs_head *head);
 
 uint64_t vfs_head_wal_bytes(const struct vfs_head *head); /* size of the WAL file */
 uint64_t vfs_head_main_bytes(const struct vfs_head *head);

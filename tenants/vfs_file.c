@@ -103,13 +103,16 @@ static int main_close(sqlite3_file *handle)
 
     (void)vfs_shm_unmap(handle, 0);
     (void)vfs_unlock(file, SQLITE_LOCK_NONE);
+    vfs_pages_idle(&file->head->pages, &file->main.held, true);
     atomic_fetch_sub(&file->head->files, 1);
     return SQLITE_OK;
 }
 
 static int main_read(sqlite3_file *handle, void *bytes, int len, sqlite3_int64 offset)
 {
-    return vfs_pages_read(&((struct vfs_file *)handle)->head->pages, bytes, len, offset);
+    struct vfs_file *file = (struct vfs_file *)handle;
+
+    return vfs_pages_read(&file->head->pages, &file->main.held, bytes, len, offset);
 }
 
 static int main_write(sqlite3_file *handle, const void *bytes, int len, sqlite3_int64 offset)
@@ -139,16 +142,14 @@ static int main_sync(sqlite3_file *handle, int flags)
     if (is_poisoned(head))
         return SQLITE_IOERR_FSYNC;
     rc = vfs_pages_sync(&head->pages);
-    if (rc != SQLITE_OK)
+    if (rc == SQLITE_IOERR_FSYNC)
         vfs_poison(head);
     return rc;
 }
 
 static int main_size(sqlite3_file *handle, sqlite3_int64 *ret_bytes)
 {
-    struct vfs_head *head = ((struct vfs_file *)handle)->head;
-
-    *ret_bytes = (sqlite3_int64)atomic_load_explicit(&head->pages.bytes, memory_order_relaxed);
+    *ret_bytes = (sqlite3_int64)vfs_pages_bytes(&((struct vfs_file *)handle)->head->pages);
     return SQLITE_OK;
 }
 

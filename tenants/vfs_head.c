@@ -78,9 +78,12 @@ static int open_files(
         return -1;
     if (open_wal(head, options->wal_path, options->create, &made_wal, ret_err) < 0)
         return -1;
+    made_main = false;
+    if (options->stack != NULL)
+        vfs_pages_use(&head->pages, options->stack);
     /* An empty main file may be made anew only if there was never anything in the WAL. */
-    if (vfs_pages_open(&head->pages, options->main_path,
-            options->create && atomic_load(&head->wal_bytes) == 0, &made_main, ret_err) < 0)
+    else if (vfs_pages_open(&head->pages, options->main_path,
+                 options->create && atomic_load(&head->wal_bytes) == 0, &made_main, ret_err) < 0)
         return -1;
     if (settle_wal(head, options->wal_path, ret_err) < 0)
         return -1;
@@ -132,7 +135,7 @@ int vfs_head_open(
 static void forget_cache(struct vfs_head *head)
 {
     (void)posix_fadvise(head->wal_fd, 0, 0, POSIX_FADV_DONTNEED);
-    (void)posix_fadvise(head->pages.fd, 0, 0, POSIX_FADV_DONTNEED);
+    vfs_pages_forget_cache(&head->pages);
 }
 
 void vfs_head_close(struct vfs_head *head)
@@ -198,7 +201,7 @@ uint64_t vfs_head_wal_bytes(const struct vfs_head *head)
 
 uint64_t vfs_head_main_bytes(const struct vfs_head *head)
 {
-    return atomic_load_explicit(&head->pages.bytes, memory_order_relaxed);
+    return vfs_pages_bytes(&head->pages);
 }
 
 uint64_t vfs_head_temp_bytes(const struct vfs_head *head)

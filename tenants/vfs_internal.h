@@ -1,8 +1,8 @@
-/* What the files of the VFS share. Only vfs*.c and family.c include this.
+/* What the files of the VFS share. Only vfs*.c, family.c and layers/ include this.
  *
  *   vfs.c        registration, names, thread marks, opening of files by SQLite
  *   vfs_head.c   a head's files: open, close, sync, poison
- *   vfs_pages.c  the page layer: where the main file's pages are (today: one base, in place)
+ *   vfs_pages.c  the main file's pages: in place, or in a stack of layers (tenants/layers/stack.h)
  *   vfs_file.c   io methods of the main file and the WAL
  *   vfs_lock.c   locks of the main file, in the process; OFD locks against other programs
  *   vfs_shm.c    the wal-index and its locks
@@ -22,11 +22,14 @@
 #define VFS_EMPTY_BYTES 4096 /* an empty database */
 #define WAL_FRAME_HEADER_BYTES 24
 
-/* The main file as SQLite sees it: a sequence of pages. Branching puts layers behind this: whole
- * pages at page offsets are all that is written, and reads stay within one page. */
+/* The main file as SQLite sees it: a sequence of pages. Whole pages at page offsets are all that is
+ * written, and reads stay within one page. */
+struct layer_stack;
+struct layer_view;
 struct vfs_pages {
-    int fd; /* owned */
-    _Atomic uint64_t bytes;
+    int fd;                    /* owned, or the stack's */
+    _Atomic uint64_t bytes;    /* without a stack */
+    struct layer_stack *stack; /* borrowed; NULL: a plain file */
 };
 
 struct vfs_shm_region;
@@ -82,6 +85,7 @@ struct vfs_file {
             uint8_t shm_exclusive; /* slots held, one bit each */
             bool shm_mapped;
             bool persist_wal;
+            struct layer_view *held; /* what it read with last, NULL: none */
         } main;
         struct {
             int64_t held_at; /* offset of the frame header below, 0: none is held back */
@@ -111,8 +115,14 @@ extern __thread struct vfs_marks vfs_marks;
 int vfs_read(int fd, void *bytes, int len, int64_t offset);
 int vfs_write_failed(void); /* from errno: SQLITE_FULL or SQLITE_IOERR_WRITE */
 
-/* Errors: SQLite's codes. */
-int vfs_pages_read(struct vfs_pages *pages, void *bytes, int len, int64_t offset);
+/* Errors: SQLite's codes. `held` is the handle's view. */
+int vfs_pages_read(
+    struct vfs_pages *pages, struct layer_view **held, void *bytes, int len, int64_t offset);
+/* A handle ended a read transaction, or ends altogether: it keeps no outdated view. */
+void vfs_pages_idle(struct vfs_pages *pages, struct layer_view **held, bool ends);
+uint64_t vfs_pages_bytes(const struct vfs_pages *pages);
+void vfs_pages_forget_cache(struct vfs_pages *pages);
+void vfs_pages_use(struct vfs_pages *pages, struct layer_stack *stack);
 int vfs_pages_write(struct vfs_pages *pages, const void *bytes, int len, int64_t offset);
 int vfs_pages_truncate(struct vfs_pages *pages, int64_t bytes);
 int vfs_pages_sync(struct vfs_pages *pages);

@@ -1,7 +1,8 @@
-/* The page layer. Today a stack of one: the base, written in place. */
+/* The main file: a plain one, or a stack of layers. A stack of its base alone costs one branch. */
 #include <errno.h>
 #include <string.h>
 
+#include "tenants/layers/stack.h"
 #include "tenants/vfs_internal.h"
 #include "tenants/vfs_io.h"
 
@@ -15,38 +16,82 @@ static bool is_page(int len, int64_t offset)
            (offset & (len - 1)) == 0;
 }
 
-int vfs_pages_read(struct vfs_pages *pages, void *bytes, int len, int64_t offset)
+static bool is_layered(const struct vfs_pages *pages)
 {
+    return pages->stack != NULL &&
+           atomic_load_explicit(&pages->stack->view, memory_order_acquire) != NULL;
+}
+
+/* Of the size, when it is written in place. */
+static _Atomic uint64_t *size_of(struct vfs_pages *pages)
+{
+    return pages->stack == NULL ? &pages->bytes : &pages->stack->bytes;
+}
+
+void vfs_pages_use(struct vfs_pages *pages, struct layer_stack *stack)
+{
+    pages->stack = stack;
+    pages->fd = stack->base->fd;
+}
+
+uint64_t vfs_pages_bytes(const struct vfs_pages *pages)
+{
+    return pages->stack == NULL ? atomic_load_explicit(&pages->bytes, memory_order_relaxed)
+                                : stack_bytes(pages->stack);
+}
+
+int vfs_pages_read(
+    struct vfs_pages *pages, struct layer_view **held, void *bytes, int len, int64_t offset)
+{
+    if (unlikely(is_layered(pages)))
+        return stack_read(pages->stack, held, bytes, len, offset);
     return vfs_read(pages->fd, bytes, len, offset);
+}
+
+void vfs_pages_idle(struct vfs_pages *pages, struct layer_view **held, bool ends)
+{
+    if (*held != NULL && (ends || stack_is_outdated(pages->stack, *held)))
+        stack_let_go(held);
 }
 
 int vfs_pages_write(struct vfs_pages *pages, const void *bytes, int len, int64_t offset)
 {
     uint64_t end = (uint64_t)offset + (uint64_t)len;
+    _Atomic uint64_t *size = size_of(pages);
 
     if (unlikely(!is_page(len, offset)))
         return SQLITE_IOERR_WRITE;
+    if (unlikely(is_layered(pages)))
+        return stack_write(pages->stack, bytes, len, offset);
+    if (pages->stack != NULL && unlikely(pages->stack->sealed))
+        return SQLITE_IOERR_WRITE;
     if (io_write_all(pages->fd, bytes, (size_t)len, offset) < 0)
         return vfs_write_failed();
-    if (end > atomic_load_explicit(&pages->bytes, memory_order_relaxed))
-        atomic_store_explicit(&pages->bytes, end, memory_order_relaxed);
+    if (end > atomic_load_explicit(size, memory_order_relaxed))
+        atomic_store_explicit(size, end, memory_order_relaxed);
     return SQLITE_OK;
 }
 
 int vfs_pages_truncate(struct vfs_pages *pages, int64_t bytes)
 {
-    if ((uint64_t)bytes >= atomic_load_explicit(&pages->bytes, memory_order_relaxed))
+    if (is_layered(pages))
+        return stack_truncate(pages->stack, bytes);
+    if (pages->stack != NULL && pages->stack->sealed)
+        return SQLITE_IOERR_TRUNCATE;
+    if ((uint64_t)bytes >= vfs_pages_bytes(pages))
         return SQLITE_OK; /* never grown by this: SQLite writes every page it counts */
     if (io_truncate(pages->fd, bytes) < 0) {
         vfs_marks.last_errno = errno;
         return SQLITE_IOERR_TRUNCATE;
     }
-    atomic_store_explicit(&pages->bytes, (uint64_t)bytes, memory_order_relaxed);
+    atomic_store_explicit(size_of(pages), (uint64_t)bytes, memory_order_relaxed);
     return SQLITE_OK;
 }
 
 int vfs_pages_sync(struct vfs_pages *pages)
 {
+    if (is_layered(pages))
+        return stack_sync(pages->stack);
     if (io_sync(pages->fd) < 0) {
         vfs_marks.last_errno = errno;
         return SQLITE_IOERR_FSYNC;
@@ -153,7 +198,15 @@ int vfs_pages_open(
 
 void vfs_pages_close(struct vfs_pages *pages)
 {
-    if (pages->fd >= 0)
+    if (pages->fd >= 0 && pages->stack == NULL)
         (void)io_close(pages->fd);
     pages->fd = -1;
+}
+
+void vfs_pages_forget_cache(struct vfs_pages *pages)
+{
+    if (pages->stack != NULL)
+        stack_forget_cache(pages->stack);
+    else
+        (void)posix_fadvise(pages->fd, 0, 0, POSIX_FADV_DONTNEED);
 }

@@ -148,6 +148,7 @@ int vfs_shm_lock(sqlite3_file *handle, int offset, int count, int flags)
     case SQLITE_SHM_UNLOCK | SQLITE_SHM_SHARED:
         if ((file->main.shm_shared & mask) != 0)
             unlock_shared(file, offset);
+        vfs_pages_idle(&file->head->pages, &file->main.held, false);
         return SQLITE_OK;
     case SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE:
         if ((file->main.shm_exclusive & mask) == mask)
@@ -167,6 +168,29 @@ void vfs_shm_barrier(sqlite3_file *handle)
 #else
     atomic_thread_fence(memory_order_seq_cst);
 #endif
+}
+
+/* SQLite's file format, "WAL-index format": isInit at 12, mxFrame at 16, nBackfill at 96, as this
+ * machine's integers. */
+#define INDEX_IS_INIT 12
+#define INDEX_LAST_FRAME 16
+#define INDEX_BACKFILLED 96
+
+bool vfs_head_is_settled(struct vfs_head *head)
+{
+    uint32_t last = 0, backfilled = 0;
+    bool mapped;
+
+    mutex_lock(&head->lock);
+    mapped = head->shm.region_count > 0 && ((char *)head->shm.regions[0])[INDEX_IS_INIT] != 0;
+    if (mapped) {
+        const char *index = head->shm.regions[0];
+
+        memcpy(&last, index + INDEX_LAST_FRAME, sizeof(last));
+        memcpy(&backfilled, index + INDEX_BACKFILLED, sizeof(backfilled));
+    }
+    mutex_unlock(&head->lock);
+    return mapped ? last == backfilled : atomic_load(&head->wal_bytes) == 0;
 }
 
 bool vfs_shm_checkpointing(const struct vfs_head *head)
