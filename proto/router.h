@@ -6,8 +6,8 @@
  * slashes at the end (or a base URL that ends in one) do no harm. Escapes are decoded; an escaped
  * slash is accepted in a ":ref" only. HEAD follows GET.
  *
- * Routes that need an upgrade stand beside the others: a GET that asks for a WebSocket finds one when
- * nothing else takes it, every other request passes them by.
+ * Routes that need an upgrade stand beside the others: a GET that asks for a WebSocket finds one
+ * when nothing else takes it, every other request passes them by.
  *
  * On a host that names a database ({database}--{tenant}.base), routes below
  * "/v1/db/:tenant/:database/" are also found at "/v1/".

@@ -67,7 +67,7 @@ def test_pages_of_any_origin_may_connect(database):
 
 def test_paths_without_an_upgrade_are_as_before(database):
     with Connection(database.api.server) as connection:
-        for path, status in ((f"/{database.tenant}/{database.slug}", 404), ("/v1/nothing", 404)):
+        for path, status in ((f"/{database.tenant}/{database.slug}", 405), ("/v1/nothing", 404)):
             connection.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")
             assert connection.receive().status == status
 

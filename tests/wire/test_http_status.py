@@ -37,7 +37,7 @@ def test_an_odd_request_id_is_replaced(connect, given):
 @pytest.mark.parametrize("target", [
     "/nothing", "/v1/nothing", "/v1/me/more",
     "/v1/db", "/v1/db/a", "/v1/db/a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p", "/../etc/passwd",
-    "/v1/../healthz", "/healthz/../me", "/%2e%2e/healthz"])
+    "/v1/../healthz", "/healthz/../me", "/%2e%2e/healthz/x"])
 def test_404_for_what_is_not_there(connect, target):
     response = connect().send(head("GET", target)).receive()
     assert response.status == 404, response
