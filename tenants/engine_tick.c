@@ -58,6 +58,28 @@ static void wake_streams_of_failed(struct open_database *open)
     }
 }
 
+static void end_if_unread(struct lane *lane, uint64_t now_ns, uint64_t limit_ns)
+{
+    if (lane->state != LANE_PAUSED || clock_since(now_ns, lane->cursor_since_ns) < limit_ns)
+        return;
+    atomic_store(&lane->evict, true);
+    lane_push_locked(lane);
+}
+
+/* A result that nobody takes keeps a lane, a snapshot, and perhaps the write lock: not for ever. */
+static void end_unread(struct actor *actor, uint64_t now_ns)
+{
+    struct open_database *open = actor->open;
+    uint64_t limit_ns = actor->engine->options.stream_max_ms * NS_PER_MS;
+
+    for (unsigned i = 0; i < open->reader_count; i++)
+        end_if_unread(open->readers[i], now_ns, limit_ns);
+    LIST_FOREACH(item, &open->streams)
+    {
+        end_if_unread(LIST_ENTRY(item, struct stream, open_link)->lane, now_ns, limit_ns);
+    }
+}
+
 /* What the metrics tell of all open databases, as of the last tick. */
 struct figures {
     uint64_t waiting;
@@ -96,6 +118,7 @@ static bool tick_one(struct actor *actor, uint64_t now_ns, struct figures *figur
     if (actor->state == ACTOR_OPEN) {
         add_figures(figures, actor);
         retire_idle_reader(actor, now_ms);
+        end_unread(actor, now_ns);
         retry_parked(actor, now_ns);
         if (actor->open->failed)
             wake_streams_of_failed(actor->open);

@@ -213,7 +213,8 @@ bool lane_must_end(struct lane *lane, struct request *request)
         (void)err_set(&request->err, ERR_DRAINING, "the server is stopping");
     else if (atomic_load(&lane->evict))
         (void)err_set(&request->err, ERR_UNAVAILABLE,
-            "the answer was taken so slowly that the database's log could not be emptied");
+            "the answer was taken so slowly that the database needed its log or its connection "
+            "back");
     else
         return false;
     return true;

@@ -354,7 +354,7 @@ static void take_hello(struct hrana_call *call) ON(loop_thread)
     hrana_call_end(call);
 }
 
-static void on_message(struct websocket *websocket, bool is_text, struct buf *bytes)
+static void on_message(struct websocket *websocket, bool is_text, struct buf *bytes) ON(loop_thread)
 {
     struct hrana_socket *socket = websocket->state;
     const struct hrana_socket_codec *codec = socket->codec;
@@ -395,7 +395,7 @@ static void on_open(struct websocket *websocket)
     socket->codec = &codecs[chosen < 0 ? (int)ARRAY_LEN(codecs) - 1 : chosen];
 }
 
-static void on_writable(struct websocket *websocket)
+static void on_writable(struct websocket *websocket) ON(loop_thread)
 {
     struct hrana_socket *socket = websocket->state;
 
@@ -404,7 +404,7 @@ static void on_writable(struct websocket *websocket)
 }
 
 /* A cursor that stands until somebody fetches would keep the server. */
-static void on_draining(struct websocket *websocket)
+static void on_draining(struct websocket *websocket) ON(loop_thread)
 {
     struct hrana_socket *socket = websocket->state;
 
@@ -417,7 +417,7 @@ static void on_draining(struct websocket *websocket)
     }
 }
 
-static void on_closed(struct websocket *websocket, unsigned code)
+static void on_closed(struct websocket *websocket, unsigned code) ON(loop_thread)
 {
     struct hrana_socket *socket = websocket->state;
 

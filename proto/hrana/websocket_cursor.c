@@ -190,6 +190,7 @@ void hrana_cursor_finish(struct hrana_cursor_state *cursor)
         hrana_refuse(&call->run, &call->run.err); /* as the last entry */
     }
     move_entries(cursor, &call->run.sink.out);
+    cursor->paused = false; /* it was ended while it stood */
     cursor->call = NULL;
     hrana_call_end(call);
 }

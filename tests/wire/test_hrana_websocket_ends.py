@@ -50,6 +50,10 @@ def is_empty(server):
     return (gauge(server, "rookery_streams") == 0 and gauge(server, "rookery_websockets") == 0)
 
 
+LONG = ("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<1000000) "
+        "SELECT i, 'much more than one chunk of text' FROM n")
+
+
 # -- hello ------------------------------------------------------------------------------------------
 
 
@@ -299,6 +303,38 @@ def test_a_stream_without_a_transaction_sleeps_as_long_as_it_likes(start_server)
         assert socket.query(1, "SELECT last_insert_rowid()") == [[7]]
         for sql in ("BEGIN", "INSERT INTO t VALUES(8)", "COMMIT"):
             socket.execute(1, sql)
+
+
+@pytest.mark.parametrize("inside", (False, True))
+def test_a_cursor_nobody_fetches_ends(start_server, inside):
+    """With what it held: a lane, and in a transaction the lock."""
+    server = start_server("--stream-max", "400ms", "--stream-idle", "300ms")
+    database = Admin(server).tenant().database()
+    with HranaSocket(database) as socket:
+        socket.open(1), socket.open(2)
+        socket.execute(2, "CREATE TABLE t(v)")
+        if inside:
+            socket.execute(1, "BEGIN IMMEDIATE")
+        socket.one("open_cursor", stream_id=1, cursor_id=1, batch=batch(LONG)["batch"])
+        if inside:  # waits for the lock
+            socket.execute(2, "INSERT INTO t VALUES(2)")
+        entries = []
+        wait_until(lambda: entries_until_error(socket, entries))
+        assert entries[-1]["type"] in ("error", "step_error"), entries[-1]
+        socket.one("close_cursor", cursor_id=1)
+        assert socket.query(2, "SELECT count(*) FROM t") == [[int(inside)]]
+    wait_until(lambda: is_empty(server))
+
+
+def entries_until_error(socket, entries):
+    """One entry, and after a time in which the cursor stood still the rest of what there is."""
+    got = socket.one("fetch_cursor", cursor_id=1, max_count=1)
+    entries += got["entries"]
+    if entries[-1]["type"].endswith("error"):
+        return True
+    assert socket.socket.connection.is_quiet(0.5)
+    entries += socket.one("fetch_cursor", cursor_id=1, max_count=100000)["entries"]
+    return entries[-1]["type"].endswith("error")
 
 
 def test_a_stopping_server_answers_what_runs_and_says_going_away(start_server):
