@@ -17,6 +17,10 @@ static void no_error(struct exchange *x, const struct err *err)
 {
 }
 
+#define UPGRADE(name, pattern)                                                                     \
+    {                                                                                              \
+        name, HTTP_METHOD_GET, pattern, NEEDS_UPGRADE, 0, nothing, ""                              \
+    }
 #define ROUTE(name, methods, pattern)                                                              \
     {                                                                                              \
         name, methods, pattern, 0, 0, nothing, ""                                                  \
@@ -34,6 +38,8 @@ static const struct route second_routes[] = {
     ROUTE("pipeline", HTTP_METHOD_POST, "/v2/pipeline"),
     ROUTE("hidden", HTTP_METHOD_GET, "/v1/databases"),
     ROUTE("post-databases", HTTP_METHOD_POST, "/v1/databases"),
+    UPGRADE("socket", "/"),
+    UPGRADE("database-socket", "/:tenant/:database"),
 };
 static const struct dialect first = {.name = "first",
     .routes = first_routes,
@@ -121,6 +127,41 @@ static void test_answers(struct router *router, struct arena *arena)
         "or of the first");
 }
 
+/* Routes that need an upgrade hide nothing, and are hidden by routes for a GET. */
+static void test_upgrades(struct router *router, struct arena *arena)
+{
+    static const struct {
+        const char *path;
+        const char *plain;
+        const char *upgrade;
+    } upgrades[] = {
+        {"/", "not_found", "socket"},
+        {"/acme/main", "not_found", "database-socket"},
+        {"/acme/main@dev/", "not_found", "database-socket"},
+        {"/acme", "not_found", "not_found"},
+        {"/acme/main/x", "not_found", "not_found"},
+        {"/acme/ma%2fin", "not_found", "not_found"},
+        {"/v1/databases", "databases", "databases"},
+        {"/v2/pipeline", "method_not_allowed", "database-socket"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(upgrades) * 2; i++) {
+        struct http_request request = {.method = HTTP_METHOD_GET,
+            .path = str_from(upgrades[i / 2].path),
+            .wants_websocket = i % 2 == 1};
+        const char *want = i % 2 == 1 ? upgrades[i / 2].upgrade : upgrades[i / 2].plain;
+        struct route_match match;
+        struct err err = ERR_INIT;
+        int rc = router_find(router, &request, arena, &match, &err);
+
+        is_str(rc < 0 ? err_code_name(err.code) : match.route->name, want, upgrades[i / 2].path);
+        if (rc == 0 && strcmp(want, "database-socket") == 0 && i / 2 == 1)
+            ok(str_is(match.params[0], "acme") && str_is(match.params[1], "main") &&
+                    match.dialect == &second,
+                "its parameters and dialect");
+    }
+}
+
 static void test_hosts(struct router *router, struct arena *arena)
 {
     struct http_request request = {.method = HTTP_METHOD_POST,
@@ -180,6 +221,7 @@ int main(void)
     arena_init(&arena, 0);
     test_finding(router, &arena);
     test_answers(router, &arena);
+    test_upgrades(router, &arena);
     test_hosts(router, &arena);
     test_http(&arena);
     router_free(router);
