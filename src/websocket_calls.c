@@ -127,10 +127,11 @@ static struct buf *room_for(struct websocket_session *session, size_t more)
 static void add_message(struct websocket_session *session, bool is_text, struct buf *bytes)
 {
     enum websocket_opcode opcode = is_text ? WEBSOCKET_TEXT : WEBSOCKET_BINARY;
-    struct buf *piece =
-        room_for(session, WEBSOCKET_HEAD_MAX + (bytes->len <= JOIN_BYTES ? bytes->len : 0));
+    size_t more = WEBSOCKET_HEAD_MAX + (bytes->len <= JOIN_BYTES ? bytes->len : 0);
+    struct buf *piece = room_for(session, more);
     size_t before = piece->len;
 
+    (void)buf_reserve(piece, more); /* once, not for the head and again for the message */
     websocket_write_head(piece, opcode, bytes->len);
     session->piece_bytes += piece->len - before + bytes->len;
     session->messages_out++;

@@ -6,6 +6,7 @@
 #include "tenants/usage.h"
 
 #define ANSWER_BYTES_MAX (64UL * 1024 * 1024) /* of one answer; the engine's limits are lower */
+#define ANSWER_BYTES_USUAL 1024               /* room for it at first: a row or a few */
 
 static void finish(struct hrana_call *call) ON(loop_thread);
 
@@ -19,6 +20,7 @@ void hrana_call_encoder(struct hrana_call *call, const struct hrana_encoder_ops 
     hrana_run_init(&call->run, stream, &call->request, &call->arena, ops, HRANA_WEBSOCKET);
     call->run.encoder.request_id = call->message.request_id;
     call->run.sink.out.limit_bytes = ANSWER_BYTES_MAX;
+    (void)buf_reserve(&call->run.sink.out, ANSWER_BYTES_USUAL);
 }
 
 void hrana_call_answer(struct hrana_call *call)
