@@ -57,6 +57,8 @@ struct connection_context {
     bool no_prepare;
     /* Compile even what is in the cache, which may know an older schema. */
     bool fresh;
+    /* Our own SELECTs for somebody who may read all: shadow tables too. Never kept. */
+    bool shadows;
 };
 /* `principal` NULL: no role and no scope limits, the guard's rules only. Until the first call:
  * that, stateless. */

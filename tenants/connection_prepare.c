@@ -214,10 +214,12 @@ static int compile(struct connection *connection, struct str sql,
         *ret_entry = NULL;
         return 0;
     }
-    if (connection->suspects.count > 0 && check_shadows(connection, ret_err) < 0)
+    if (connection->suspects.count > 0 && !connection->context.shadows &&
+        check_shadows(connection, ret_err) < 0)
         goto fail;
     entry->statement.sql = str_from(sqlite3_sql(entry->statement.sqlite));
-    entry->keep = str_equal(entry->statement.sql, sql) && !connection->context.fresh;
+    entry->keep = str_equal(entry->statement.sql, sql) && !connection->context.fresh &&
+                  !connection->context.shadows;
     entry->hash = entry->keep ? hash_str(sql) : 0;
     fill(entry, &verb);
     *ret_entry = entry;
@@ -330,7 +332,7 @@ int connection_prepare(struct connection *connection, struct str sql, bool cache
     connection->would_prepare = false;
     connection->scan = (struct guard_scan){.left_bytes = GUARD_SCAN_BYTES};
     entry = key.len > STATEMENT_CACHED_BYTES_MAX || connection->cache.count == 0 ||
-                    connection->context.fresh
+                    connection->context.fresh || connection->context.shadows
                 ? NULL
                 : statement_cache_find(&connection->cache, key, hash_str(key));
     if (entry != NULL && entry->engine != connection->context.engine)

@@ -48,7 +48,7 @@ void engine_options_defaults(struct engine_options *options)
         .max_parameters = 32766,
         .max_result_rows = 0,
         .max_result_bytes = 0,
-        .max_write_result_bytes = 8ULL << 20,
+        .max_write_result_bytes = 10ULL << 20,
         .stream_chunk_bytes = 256ULL << 10,
         .wal_soft_bytes = 4ULL << 20,
         .wal_hard_bytes = 64ULL << 20,

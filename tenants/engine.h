@@ -42,7 +42,8 @@ struct engine_options {
     unsigned max_parameters;
     uint64_t max_result_rows;
     uint64_t max_result_bytes;       /* of a streamed result; 0: none */
-    uint64_t max_write_result_bytes; /* 8 MB: over it the statement is undone */
+    uint64_t max_write_result_bytes; /* 10 MB: of a result that does not stream; over it the
+                                        statement is undone */
     uint64_t stream_chunk_bytes;     /* 256 KB: from here on answers stream */
     uint64_t wal_soft_bytes;
     uint64_t wal_hard_bytes;

@@ -296,11 +296,8 @@ static void forget_long_compile(struct open_database *open, struct str sql)
     (void)atomic_compare_exchange_strong(slot, &mark, 0);
 }
 
-/* From the cache, or compiled in the time there is for that. *ret_long: that is known not to be
- * enough. */
-static int find_statement(struct lane *lane, struct str sql, unsigned flags,
+int execute_find_statement(struct lane *lane, struct str sql, unsigned flags,
     struct statement **ret_statement, struct str *ret_tail, bool *ret_long, struct err *ret_err)
-    ON(actor_owner)
 {
     struct open_database *open = lane->actor->open;
     bool is_short = lane->short_until_ns != 0;
@@ -332,6 +329,24 @@ static int find_statement(struct lane *lane, struct str sql, unsigned flags,
     return rc;
 }
 
+enum run_result execute_not_found(
+    struct lane *lane, unsigned flags, bool is_long, struct err *ret_err)
+{
+    if (is_long)
+        return RUN_OUTGREW;
+    if ((flags & RUN_ON_LOOP) != 0 && ret_err->code == ERR_NONE)
+        return RUN_OUTGREW;
+    if (lane->stop != STOP_NONE)
+        return execute_stopped(lane, ret_err);
+    if (ret_err->code == ERR_BUSY)
+        return RUN_BUSY;
+    if (vfs_would_block())
+        return RUN_WOULD_BLOCK;
+    if (ret_err->code == ERR_NOMEM)
+        return execute_error(lane, SQLITE_NOMEM, ret_err);
+    return RUN_FAILED;
+}
+
 /* Finds the statement, checks it, binds it. *ret_statement is given back with connection_release.
  */
 static enum run_result prepare(struct lane *lane, struct request *request, unsigned index,
@@ -343,20 +358,8 @@ static enum run_result prepare(struct lane *lane, struct request *request, unsig
     enum run_result result;
     bool is_long;
 
-    if (find_statement(lane, input->sql, flags, &statement, &tail, &is_long, ret_err) < 0) {
-        if (is_long)
-            return RUN_OUTGREW;
-        if ((flags & RUN_ON_LOOP) != 0 && ret_err->code == ERR_NONE)
-            return RUN_OUTGREW;
-        if (lane->stop != STOP_NONE)
-            return execute_stopped(lane, ret_err);
-        if (ret_err->code == ERR_BUSY)
-            return RUN_BUSY;
-        if (vfs_would_block())
-            return RUN_WOULD_BLOCK;
-        if (ret_err->code == ERR_NOMEM)
-            return execute_error(lane, SQLITE_NOMEM, ret_err);
-        return RUN_FAILED;
+    if (execute_find_statement(lane, input->sql, flags, &statement, &tail, &is_long, ret_err) < 0) {
+        return execute_not_found(lane, flags, is_long, ret_err);
     }
     if (statement == NULL)
         return (void)err_set(ret_err, ERR_SQL, "there is no statement in the text"), RUN_FAILED;
@@ -453,6 +456,9 @@ enum run_result execute_statement(
     enum run_result result;
 
     lane->cut_off = false;
+    if (index == 0 && request->step_states != NULL && (flags & RUN_ON_LOOP) == 0 &&
+        (result = execute_check_texts(lane, request, flags)) != RUN_OK)
+        return result;
     if (request->step_states != NULL && is_skipped(lane, request, index))
         return RUN_OK;
     if (request->describe && lane->schema_seen != generation)

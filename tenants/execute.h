@@ -30,6 +30,19 @@ enum run_flags {
 void execute_begin(struct lane *lane, struct request *request, unsigned flags) ON(actor_owner);
 void execute_end(struct lane *lane) ON(actor_owner);
 
+/* From the cache, or compiled in the time there is for that. *ret_long: that is known not to be
+ * enough. -1: execute_not_found() tells what it means. */
+int execute_find_statement(struct lane *lane, struct str sql, unsigned flags,
+    struct statement **ret_statement, struct str *ret_tail, bool *ret_long, struct err *ret_err)
+    ON(actor_owner) MUST_CHECK;
+enum run_result execute_not_found(
+    struct lane *lane, unsigned flags, bool is_long, struct err *ret_err) ON(actor_owner);
+/* Before the first of a batch's steps: where the parser or the guard refuses one of them, none is
+ * run. RUN_FAILED: request->err says why, the sink was not told, and the request's mode is
+ * MODE_STOP. What else a step may have wrong is its own error, when it runs. */
+enum run_result execute_check_texts(struct lane *lane, struct request *request, unsigned flags)
+    ON(actor_owner);
+
 /* Parameters onto a prepared statement. Errors: ERR_SQL wrong number or name, ERR_TOO_LARGE. */
 int execute_bind(struct lane *lane, const struct statement *statement,
     const struct statement_input *input, struct err *ret_err) ON(actor_owner) MUST_CHECK;

@@ -56,6 +56,7 @@ void execute_begin(struct lane *lane, struct request *request, unsigned flags)
         .read_only = request->read_only,
         .no_prepare = (flags & RUN_ON_LOOP) != 0,
         .fresh = request->describe,
+        .shadows = request->reads_shadows,
     };
     bool is_short = (flags & (RUN_SHORT | RUN_ON_LOOP)) != 0;
     uint64_t now = clock_now_ns();

@@ -25,6 +25,8 @@ int execute_verb(struct lane *lane, enum verb verb)
         .stateless = lane->kind != LANE_STREAM,
         .engine = running != NULL && running->principal == NULL,
         .read_only = running != NULL && running->read_only,
+        .fresh = running != NULL && running->describe,
+        .shadows = running != NULL && running->reads_shadows,
     };
     int rc = SQLITE_OK;
 

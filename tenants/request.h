@@ -55,6 +55,7 @@ struct request {
     unsigned statement_count;
     bool single;          /* `query`: statements[0] must be exactly one statement */
     bool read_only;       /* refuse writes whatever the principal may */
+    bool reads_shadows;   /* a dump's: virtual tables' shadow tables may be read */
     bool describe;        /* compile only: sink->described() for each statement */
     uint8_t *step_states; /* enum step_state of each statement, for conditions; NULL: none */
     int64_t insert_rowid; /* what last_insert_rowid() tells before the first insert; on a stream

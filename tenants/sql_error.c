@@ -422,3 +422,16 @@ void sql_error_describe(
         return; /* a system table: no token helps */
     ret_error->hint = find_hint(ret_error->kind, verb.word);
 }
+
+bool sql_err_is_syntax(const struct err *err)
+{
+    struct str rest = str_from(err->msg);
+
+    if (str_starts_with(rest, "incomplete input") || str_starts_with(rest, "unrecognized token"))
+        return true;
+    for (; rest.len > 0; rest.ptr++, rest.len--) {
+        if (str_starts_with(rest, ": syntax error"))
+            return true;
+    }
+    return false;
+}

@@ -55,6 +55,9 @@ const char *sql_error_kind_name(enum sql_error_kind kind);
  * ERR_IO, ERR_CORRUPT, ERR_GUARD for SQLITE_AUTH …). Returns -1. Thread: whoever runs the lane. */
 int sql_err_set(struct err *err, struct sqlite3 *db, int rc);
 
+/* What SQLite's parser says, as opposed to what it finds in the schema. Of an ERR_SQL. */
+bool sql_err_is_syntax(const struct err *err);
+
 /* "SQLITE_CONSTRAINT": the primary code's name, SQLITE_ERROR for what has none of its own. Static.
  */
 const char *sql_result_name(int native);

@@ -29,8 +29,15 @@ static void on_done(struct request *request)
 {
     struct exchange *x = request->owner;
     struct cursor *cursor = x->state;
+    enum hrana_next next = hrana_finish(&cursor->run);
 
-    if (hrana_finish(&cursor->run) == HRANA_FATAL)
+    /* As of a pipeline, while nothing of the answer has left. */
+    if (!request->streamed && hrana_forbids(x)) {
+        hrana_batons_drop(x->services->batons, cursor->kept);
+        exchange_fail(x, &request->err);
+        return;
+    }
+    if (next == HRANA_FATAL)
         hrana_refuse(&cursor->run, &cursor->run.err); /* the baton is out: as the last entry */
     send(x, cursor);
 }

@@ -10,20 +10,6 @@ static bool starts(const struct err *err, const char *text)
     return str_starts_with(str_from(err->msg), text);
 }
 
-/* What SQLite's parser says, as opposed to what it finds in the schema. */
-static bool is_syntax(const struct err *err)
-{
-    struct str rest = str_from(err->msg);
-
-    if (starts(err, "incomplete input") || starts(err, "unrecognized token"))
-        return true;
-    for (; rest.len > 0; rest.ptr++, rest.len--) {
-        if (str_starts_with(rest, ": syntax error"))
-            return true;
-    }
-    return false;
-}
-
 static const char *statement_code(const struct err *err)
 {
     const char *name;
@@ -32,7 +18,7 @@ static const char *statement_code(const struct err *err)
         return "SQL_NO_STATEMENT";
     if (err->native == 0 && starts(err, "the statement has no parameter"))
         return "ARGS_INVALID";
-    if (is_syntax(err))
+    if (sql_err_is_syntax(err))
         return "SQL_PARSE_ERROR";
     if (err->sql_offset >= 0)
         return "SQL_INPUT_ERROR";

@@ -28,6 +28,9 @@ extern const struct hrana_codec hrana_protobuf_codec;
 struct hrana_limits hrana_limits_of(const struct exchange *x);
 
 /* pipeline.c */
+/* A token that may not write gets 403 for all of its request, as clients of sqld expect. After the
+ * engine's work. */
+bool hrana_forbids(const struct exchange *x);
 void hrana_run_pipeline(struct exchange *x, const struct hrana_codec *codec,
     enum hrana_version version) ON(loop_thread);
 void hrana_run_v1(struct exchange *x, enum hrana_request_type type) ON(loop_thread);

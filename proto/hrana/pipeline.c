@@ -147,11 +147,9 @@ static bool advance(struct pipeline *p)
     return false;
 }
 
-/* A token that may not write gets 403 for all of it, as clients of sqld expect. */
-static bool is_forbidden(const struct pipeline *p)
+bool hrana_forbids(const struct exchange *x)
 {
-    return p->run.request->err.code == ERR_ROLE_FORBIDS &&
-           (p->x->principal->capabilities & CAP_WRITE) == 0;
+    return x->request.err.code == ERR_ROLE_FORBIDS && (x->principal->capabilities & CAP_WRITE) == 0;
 }
 
 static void on_done(struct request *request)
@@ -160,8 +158,8 @@ static void on_done(struct request *request)
     struct pipeline *p = x->state;
     enum hrana_next next = hrana_finish(&p->run);
 
-    if (next == HRANA_FATAL || is_forbidden(p)) {
-        fail(p, &p->run.err);
+    if (next == HRANA_FATAL || hrana_forbids(p->x)) {
+        fail(p, next == HRANA_FATAL ? &p->run.err : &request->err);
         return;
     }
     p->refused = p->run.failed && hrana_is_refusal(&p->run.err);
@@ -257,8 +255,10 @@ static void on_v1_done(struct request *request)
     struct pipeline *p = x->state;
 
     (void)!hrana_finish(&p->run);
-    if (is_forbidden(p))
+    if (hrana_forbids(x)) {
         p->run.failed = true;
+        err_copy(&p->run.err, &request->err);
+    }
     end_v1(p);
 }
 

@@ -595,6 +595,7 @@ void hrana_get_dump(struct exchange *x)
     x->request.mode = MODE_STOP;
     x->request.single = true;
     x->request.read_only = true;
+    x->request.reads_shadows = true;
     x->request.sink = &dump->sink;
     x->request.deadline_ns = clock_now_ns() + HRANA_DUMP_MS * NS_PER_MS;
     x->request.done = on_done;

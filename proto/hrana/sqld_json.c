@@ -155,10 +155,9 @@ static bool fails_all(const struct exchange *x)
     const struct request *request = &x->request;
 
     return request->err.code != ERR_NONE &&
-           ((request->err.code == ERR_ROLE_FORBIDS &&
-                (x->principal->capabilities & CAP_WRITE) == 0) ||
-               hrana_is_parse_error(&request->err) || hrana_is_refusal(&request->err) ||
-               request->err.code == ERR_OUTCOME_UNKNOWN || err_is_internal(request->err.code));
+           (hrana_forbids(x) || hrana_is_parse_error(&request->err) ||
+               hrana_is_refusal(&request->err) || request->err.code == ERR_OUTCOME_UNKNOWN ||
+               err_is_internal(request->err.code));
 }
 
 static void on_done(struct request *request)

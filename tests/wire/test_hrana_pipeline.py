@@ -146,11 +146,40 @@ def test_batch_without_transaction_keeps_what_succeeded(stream):
     assert stream.query("SELECT count(*) FROM t") == [[2]]
 
 
-@pytest.mark.parametrize("sql, code", [("SELECT 1; SELECT 2", "SQL_MANY_STATEMENTS"), ("", "SQL_NO_STATEMENT")])
+MALFORMED = [("SELECT 1; SELECT 2", "SQL_MANY_STATEMENTS"), ("", "SQL_NO_STATEMENT"), ("SELEC 1", "SQL_PARSE_ERROR"),
+             ("SELECT (1", "SQL_PARSE_ERROR"), ("SELECT 'x", "SQL_PARSE_ERROR"), ("VACUUM", "SQL_PARSE_ERROR"),
+             ("ATTACH 'x' AS y", "SQL_PARSE_ERROR")]
+
+
+@pytest.mark.parametrize("sql, code", MALFORMED)
 def test_a_malformed_step_fails_the_batch_before_it_begins(stream, sql, code):
     stream.one(execute("CREATE TABLE t(id)"))
-    assert stream.fails(batch("INSERT INTO t VALUES(1)", sql)) == code
+    for steps in (["INSERT INTO t VALUES(1)", sql], [sql], ["INSERT INTO t VALUES(1)", step(sql, {"type": "or", "conds": []})],
+                  ["BEGIN", "INSERT INTO t VALUES(1)", "COMMIT", sql], ["SELECT 1", sql, "SELECT 2"]):
+        assert stream.fails(batch(*steps)) == code, steps
+    assert stream.one({"type": "get_autocommit"})["is_autocommit"] is True
     assert stream.query("SELECT count(*) FROM t") == [[0]]
+    stream.one(execute("BEGIN"))
+    assert stream.fails(batch("INSERT INTO t VALUES(1)", sql)) == code
+    stream.one(execute("COMMIT"))
+    assert stream.query("SELECT count(*) FROM t") == [[0]]
+
+
+def test_both_kinds_of_arguments_fail_the_batch_before_it_begins(stream):
+    stream.one(execute("CREATE TABLE t(id)"))
+    both = {"stmt": {"sql": "SELECT ?, :a", "args": [encode(1)], "named_args": [{"name": "a", "value": encode(1)}]}}
+    assert stream.fails(batch("INSERT INTO t VALUES(1)", both)) == "ARGS_BOTH_POSITIONAL_AND_NAMED"
+    assert stream.query("SELECT count(*) FROM t") == [[0]]
+
+
+def test_what_sqlite_finds_is_the_steps_error(stream):
+    """A step may name what an earlier one makes; pragmas take effect in their turn."""
+    result = stream.one(batch("CREATE TABLE late(a)", "INSERT INTO late VALUES(1)", "SELECT nowhere FROM late",
+                              "SELECT ?", "SELECT a FROM late", "PRAGMA foreign_keys", "PRAGMA foreign_keys=off",
+                              "PRAGMA foreign_keys"))["result"]
+    assert [e and e["code"] for e in result["step_errors"]] == \
+        [None, None, "SQL_INPUT_ERROR", "ARGS_INVALID", None, None, None, None]
+    assert [rows(result["step_results"][i]) for i in (4, 5, 7)] == [[[1]], [[1]], [[0]]]
 
 
 def test_sequence_runs_all_and_stops_at_the_first_failure(stream):
@@ -428,8 +457,11 @@ def test_cursor_streams_entries(database):
     assert entries[4]["step"] == 1 and entries[4]["error"]["code"] == "SQLITE_UNKNOWN"
     baton, entries = run("CREATE TABLE t(id INTEGER PRIMARY KEY)", "INSERT INTO t VALUES(5)", baton=baton)
     assert entries[-1]["last_insert_rowid"] == "5"
-    baton, entries = run("SELECT 1; SELECT 2", baton=baton)
-    assert [e["type"] for e in entries] == ["error"]
+    for sql, code in MALFORMED:
+        baton, entries = run("INSERT INTO t VALUES(6)", sql, baton=baton)
+        assert [e["type"] for e in entries] == ["error"] and entries[0]["error"]["code"] == code
+    assert run("SELECT count(*) FROM t", baton=baton)[1][1]["row"] == [{"type": "integer", "value": "1"}]
+    baton, _ = run("SELECT 1")
     baton, entries = run("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<200000) "
                          "SELECT i, 'some text to fill it' FROM n", baton=baton)
     assert len(entries) == 200002 and entries[-1]["type"] == "step_end"
@@ -442,6 +474,18 @@ def test_a_read_only_token_that_writes_is_403(tenant, database):
     answer = one.send(execute("SELECT 1"), execute("INSERT INTO t VALUES(1)"), CLOSE, api=reader)
     assert answer.status == 403 and answer.value["message"], answer
     assert one.send(execute("BEGIN IMMEDIATE"), CLOSE, api=reader).status == 403
+    for request in (batch("SELECT 1", "INSERT INTO t VALUES(1)", "SELECT 2"), transaction("INSERT INTO t VALUES(1)"),
+                    {"type": "sequence", "sql": "SELECT 1; INSERT INTO t VALUES(1)"}, execute("CREATE TABLE u(a)"),
+                    execute("PRAGMA user_version = 5")):
+        answer = one.send(request, execute("SELECT 1"), CLOSE, api=reader)
+        assert answer.status == 403 and set(answer.value) == {"message", "code", "error"}, request
+    cursor = reader.request("POST", one.path + "/cursor", {"batch": batch("SELECT 1", "INSERT INTO t VALUES(1)")["batch"]})
+    assert cursor.status == 403, cursor
+    path = f"/{database.tenant}/{database.slug}/v1/execute"
+    assert reader.request("POST", path, {"stmt": stmt("INSERT INTO t VALUES(1)")}).status == 403
+    path = f"/{database.tenant}/{database.slug}/v1/batch"
+    assert reader.request("POST", path, batch("SELECT 1", "INSERT INTO t VALUES(1)")).status == 403
+    assert Stream(database).query("SELECT count(*) FROM t") == [[0]]
     assert one.send(transaction("SELECT 1", begin="BEGIN TRANSACTION READONLY"), CLOSE, api=reader).status == 200
 
 
@@ -470,6 +514,14 @@ def test_the_host_names_the_database(start_server):
 def test_a_branch_that_is_not_there_is_404(database):
     answer = database.api.request("POST", f"/{database.tenant}/{database.slug}@feature/v2/pipeline", {"requests": []})
     assert answer.status == 404 and answer.value["message"], answer
+
+
+def test_a_result_may_have_10_mb(stream):
+    assert len(stream.query("SELECT zeroblob(7800000)")[0][0]) == 7800000  # 10.4 million in base64
+    assert stream.fails(execute("SELECT zeroblob(7900000)")) == "RESPONSE_TOO_LARGE"
+    stream.one(execute("CREATE TABLE t(a)"))
+    assert stream.fails(execute("INSERT INTO t VALUES(1) RETURNING zeroblob(7900000)")) == "RESPONSE_TOO_LARGE"
+    assert stream.query("SELECT count(*) FROM t") == [[0]]
 
 
 def test_results_that_are_too_large(stream):
