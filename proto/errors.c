@@ -48,6 +48,7 @@ int exchange_status(const struct err *err)
     case ERR_UNAVAILABLE:
     case ERR_DRAINING:
     case ERR_BUSY:
+    case ERR_TRANSACTION_TIMEOUT:
     case ERR_CANCELLED:
         return 503;
     case ERR_NOT_IMPLEMENTED:
@@ -73,6 +74,7 @@ unsigned exchange_retry_after(const struct err *err)
     case ERR_OVERLOADED:
     case ERR_UNAVAILABLE:
     case ERR_BUSY:
+    case ERR_TRANSACTION_TIMEOUT:
         return 1;
     case ERR_DRAINING:
         return 5;

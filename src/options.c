@@ -86,7 +86,7 @@ const struct option_row option_rows[] = {
         "time after which it does"},
     {"loop-steps", OPTION_NUMBER, AT(engine.loop_steps), "5000", 0, 1000000, NULL, FIXED, "Budgets",
         "VM steps of a read on an event loop before it goes to a worker; 0: never on a loop"},
-    {"lock-wait", OPTION_TIME, AT(engine.lock_wait_ms), "5s", 0, HOUR, NULL, FIXED, "Budgets",
+    {"lock-wait", OPTION_TIME, AT(engine.lock_wait_ms), "10s", 0, HOUR, NULL, FIXED, "Budgets",
         "a statement waits so long for the write lock"},
     {"memory-per-database", OPTION_SIZE, AT(engine.memory_per_database), "64m", MIB, TIB, NULL,
         FIXED, "Budgets", "SQLite memory of a database"},
@@ -112,6 +112,10 @@ const struct option_row option_rows[] = {
         "a stream's transaction idle for so long is rolled back"},
     {"stream-max", OPTION_TIME, AT(engine.stream_max_ms), "60s", 100, 7 * DAY, NULL, FIXED,
         "Budgets", "longest transaction of a stream"},
+    {"transaction-steal", OPTION_TIME, AT(engine.transaction_steal_ms), "5s", 0, DAY, NULL, FIXED,
+        "Budgets",
+        "a stream's transaction that has the write lock for so long is rolled back when another "
+        "writer waits; 0: never"},
 
     {"max-body", OPTION_SIZE, AT(surface.max_body_bytes), "8m", KIB, GIB, NULL, FIXED, "HTTP",
         "bytes of a request's body (413)"},

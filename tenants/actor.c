@@ -63,15 +63,13 @@ void request_finish(struct actor *actor, struct request *request)
     gate_release(&actor->open->gate, request);
 }
 
-static void serve_reads_elsewhere_locked(struct actor *actor);
-
 static void push_to(struct lane *lane, bool slow)
 {
     lane->slow = slow;
     lane->state = LANE_QUEUED;
     scheduler_push(slow ? &lane->actor->engine->slow : &lane->actor->engine->fast, &lane->task);
     if (slow && lane->kind == LANE_WRITE)
-        serve_reads_elsewhere_locked(lane->actor);
+        actor_read_elsewhere_locked(lane->actor);
 }
 
 bool lane_gathers(struct lane *lane)
@@ -110,7 +108,11 @@ static int next_work_locked(struct lane *lane)
         return list_empty(&open->reads) || waited_long(&open->slow_reads);
     case LANE_STREAM:
     default:
-        return stream_wants_turn(lane->stream) ? 0 : -1;
+        if (!stream_wants_turn(lane->stream))
+            return -1;
+        return lane->paused_request != NULL ||
+               (!list_empty(&lane->inbox) &&
+                   LIST_FIRST(&lane->inbox, struct request, link)->route == ROUTE_SLOW_WRITE);
     }
 }
 
@@ -129,11 +131,12 @@ void lane_finish_turn(struct lane *lane)
     struct stream *stream = lane->kind == LANE_STREAM ? lane->stream : NULL;
     bool stream_ends = false;
     bool stream_unknown = false;
+    bool holds_lock = atomic_load(&actor->open->writers) != 0 && lane_holds_lock(lane);
     int work;
 
     mutex_lock(&actor->lock);
     lane->last_used_ms = clock_now_ms();
-    lane->granted = false;
+    writers_turn_over_locked(lane, holds_lock);
     if (lane->state == LANE_RUNNING) {
         work = next_work_locked(lane);
         if (work >= 0) {
@@ -192,7 +195,7 @@ static struct lane *free_reader_locked(struct open_database *open, unsigned hint
 }
 
 /* The write lane is taken for long: what it would have read goes to a read lane. */
-static void serve_reads_elsewhere_locked(struct actor *actor)
+void actor_read_elsewhere_locked(struct actor *actor)
 {
     struct open_database *open = actor->open;
     struct lane *lane;
@@ -467,59 +470,6 @@ void actor_refuse_mailbox(struct actor *actor, struct list *requests, const stru
         if (unknown)
             stream_free(stream);
     }
-}
-
-bool lane_park(struct lane *lane, uint64_t unlocks_seen)
-{
-    struct actor *actor = lane->actor;
-    struct open_database *open = actor->open;
-    bool parked;
-
-    gate_request_sync(&open->gate); /* for what the turn committed before it met the lock */
-    mutex_lock(&actor->lock);
-    parked = atomic_load(&open->unlocks) == unlocks_seen;
-    if (parked) {
-        lane->state = LANE_PARKED;
-        if (lane->parked_since_ns == 0)
-            lane->parked_since_ns = clock_now_ns();
-        if (lane->granted)
-            list_prepend(&open->parked, &lane->parked_link);
-        else
-            list_append(&open->parked, &lane->parked_link);
-        atomic_fetch_add(&open->parked_count, 1);
-        /* The lock may have been given back between the try and this line. */
-        if (atomic_load(&open->unlocks) != unlocks_seen)
-            lane_unpark_locked(lane);
-        else if (lane->kind == LANE_WRITE)
-            serve_reads_elsewhere_locked(actor);
-    }
-    lane->granted = false;
-    mutex_unlock(&actor->lock);
-    return parked;
-}
-
-void lane_unpark_locked(struct lane *lane)
-{
-    struct open_database *open = lane->actor->open;
-
-    list_remove(&lane->parked_link);
-    atomic_fetch_sub(&open->parked_count, 1);
-    lane->granted = true;
-    push_to(lane, next_work_locked(lane) == 1);
-}
-
-void actor_unlocked(void *context)
-{
-    struct open_database *open = context;
-    struct actor *actor = open->actor;
-
-    (void)atomic_fetch_add(&open->unlocks, 1);
-    if (likely(atomic_load(&open->parked_count) == 0))
-        return;
-    mutex_lock(&actor->lock);
-    if (!list_empty(&open->parked))
-        lane_unpark_locked(LIST_FIRST(&open->parked, struct lane, parked_link));
-    mutex_unlock(&actor->lock);
 }
 
 void actor_settled(void *context)

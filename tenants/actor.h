@@ -65,7 +65,7 @@ enum stop_reason {
     STOP_CANCELLED,
     STOP_EVICTED, /* it pins a WAL over its hard bound */
     STOP_DRAINING,
-    STOP_EXPIRED, /* the stream's transaction is too old */
+    STOP_STOLEN, /* the stream's transaction has the write lock for too long */
 };
 
 struct lane {
@@ -74,12 +74,12 @@ struct lane {
     enum lane_kind kind;
     enum lane_state state;         /* actor->lock */
     bool slow;                     /* pushed to the slow scheduler */
-    bool granted;                  /* woken to take the write lock: do not queue again */
     unsigned index;                /* of a read lane */
     struct list inbox;             /* actor->lock: requests for this lane alone */
     struct connection *connection; /* NULL until first run */
     struct list parked_link;       /* open->parked */
-    uint64_t parked_since_ns;
+    bool parked_reading;           /* in a transaction that has read */
+    uint64_t parked_since_ns;      /* when it began to wait for the write lock; 0: it does not */
     uint64_t last_used_ms;
 
     /* The running statement's budget, read by the progress handler. */
@@ -87,12 +87,17 @@ struct lane {
     uint64_t steps;
     uint64_t steps_limit;    /* 0: none */
     uint64_t short_until_ns; /* 0: not on the short budget */
+    bool in_write;           /* of a stream's transaction: the short budget does not end it */
     bool value_limited;      /* to short values: over them, RUN_OUTGREW */
     bool cut_off; /* we ended the last statement between its rows: SQLite undid nothing */
     uint64_t short_steps;
     uint64_t deadline_ns;
     enum stop_reason stop;
     atomic_bool evict;
+    /* Of a stream: the writing_since_ns of the transaction that is to end, for others wait. */
+    _Atomic uint64_t stolen_ns;
+    /* Of a stream: since when its transaction has the write lock, or tries to take it; 0: not. */
+    _Atomic uint64_t writing_since_ns;
     _Atomic uint64_t since_ns; /* when the running request began; 0: none */
 
     bool syncs;                     /* this turn ends with gate_sync_here() */
@@ -116,6 +121,14 @@ struct lane {
     struct stream *stream; /* LANE_STREAM */
 };
 
+/* Its transaction is to end, for others wait. Any thread. */
+static inline bool lane_is_stolen(const struct lane *lane)
+{
+    uint64_t since = atomic_load_explicit(&lane->writing_since_ns, memory_order_relaxed);
+
+    return since != 0 && since == atomic_load_explicit(&lane->stolen_ns, memory_order_relaxed);
+}
+
 /* open_database.blocks */
 #define OPEN_BLOCKS_READS 1U
 #define OPEN_BLOCKS_WRITES 2U
@@ -137,8 +150,9 @@ struct open_database {
     struct list slow_reads; /* actor->lock: reads for read lanes on slow workers */
     struct list streams;    /* actor->lock: struct stream.open_link */
     unsigned stream_count;
-    struct list parked; /* actor->lock: lanes waiting for the write lock, first come first */
-    atomic_uint parked_count;
+    struct list parked;       /* actor->lock: lanes waiting for the write lock, first come first */
+    struct lane *turn;        /* actor->lock: it was woken to take the write lock; NULL: nobody */
+    atomic_uint writers;      /* parked, or with the turn: who comes now stands behind them */
     _Atomic uint64_t unlocks; /* times the write lock was given back */
     /* Grows after each commit that changed the schema. A lane that has run a statement since knows
      * it; another would read it anew, which no loop may. */
@@ -196,8 +210,8 @@ void actor_dispatch_mailbox_locked(struct actor *actor);
 /* The mailbox's requests, which are the caller's to refuse from then on. Lock held. */
 void actor_take_mailbox_locked(struct actor *actor, struct list *ret_requests);
 void actor_refuse_mailbox(struct actor *actor, struct list *requests, const struct err *err);
-/* Wakes a parked lane. Lock held. */
-void lane_unpark_locked(struct lane *lane);
+/* The write lane is taken for long: what it would have read goes to a read lane. Lock held. */
+void actor_read_elsewhere_locked(struct actor *actor);
 
 /* actor_open.c */
 /* Tells the usage figures how large the files are. */
@@ -228,8 +242,6 @@ void request_refuse(struct request *request, enum err_code code, const char *mes
 bool actor_evict(struct actor *actor, uint64_t before_ns);
 /* All of them. */
 void actor_evict_all(struct actor *actor);
-/* VFS event: the write lock was given back. `context` is the open database. */
-void actor_unlocked(void *context);
 /* Gate event: the sync that a group gathered behind has ended. */
 void actor_settled(void *context);
 /* Gate event: a sync failed. */
@@ -242,9 +254,6 @@ void lane_init(struct lane *lane, struct actor *actor, enum lane_kind kind);
 int lane_connect(struct lane *lane, struct err *ret_err) ON(actor_owner);
 void lane_disconnect(struct lane *lane) ON(actor_owner);
 void lane_run(struct task *task);
-/* Parks the lane until the write lock is free. True: parked, and no longer the caller's, who must
- * end the turn without touching it; false: the lock was given back since, try again. */
-bool lane_park(struct lane *lane, uint64_t unlocks_seen);
 /* It will not run; or, of a batch that has begun, the rest of it. */
 void lane_refuse(struct lane *lane, struct request *request, const struct err *err);
 /* For a statement that waits for its reader. True: the lane stands still and is no longer the
@@ -266,6 +275,27 @@ enum wal_room { WAL_HAS_ROOM, WAL_IS_FULL, WAL_WAITS };
 enum wal_room lane_wal_room(struct lane *lane) ON(actor_owner) MUST_CHECK;
 /* From another lane, whose commits made the WAL long: the write lane looks after it. */
 void lane_ask_checkpoint(struct lane *lane);
+
+/* writers.c: the order in which lanes get SQLite's write lock. */
+/* The lane that this thread runs from now on; NULL: none. */
+void writers_enter(struct lane *lane);
+/* False: others wait for the write lock already; lane_park() behind them. Asked before each try. */
+bool lane_may_write(struct lane *lane);
+/* Parks the lane until it is its turn to write. True: parked, and no longer the caller's, who must
+ * end the turn without touching it; false: the lock was given back since, try again. */
+bool lane_park(struct lane *lane, uint64_t unlocks_seen);
+/* Wakes a parked lane out of turn, to be told something. Lock held. */
+void lane_unpark_locked(struct lane *lane);
+/* Its wait, if there was one, is over. */
+void lane_waited(struct lane *lane);
+/* Its connection is in a transaction that has written. By whoever runs the lane. */
+bool lane_holds_lock(const struct lane *lane);
+/* The lane stops running. Lock held. */
+void writers_turn_over_locked(struct lane *lane, bool holds_lock);
+/* Who waited too long, and whose transaction keeps others waiting too long. Lock held. */
+void writers_tick_locked(struct actor *actor, uint64_t now_ns);
+/* VFS event: the write lock was given back. `context` is the open database. */
+void actor_unlocked(void *context);
 
 /* group.c: false when the lane was parked and is no longer the caller's. */
 bool group_run(struct lane *lane, struct list *requests) ON(actor_owner) MUST_CHECK;

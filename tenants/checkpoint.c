@@ -66,7 +66,7 @@ static void refuse_inbox(struct lane *lane, const struct err *err)
 {
     struct list requests;
 
-    lane->parked_since_ns = 0;
+    lane_waited(lane);
     actor_take_older(lane, UINT64_MAX, &requests);
     LIST_FOREACH_SAFE(item, next, &requests)
     {

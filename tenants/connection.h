@@ -82,6 +82,7 @@ struct statement {
     enum statement_class class;
     bool loop_ok; /* read-only, no sorter or temp b-tree, only cheap functions, no virtual table */
     bool outgrew; /* set by lanes: went over the short step budget before; start slow */
+    bool was_short; /* likewise: its last run was not */
     bool is_insert; /* INSERT or REPLACE */
     bool is_explain;
     unsigned parameter_count;

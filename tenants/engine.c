@@ -57,7 +57,8 @@ void engine_options_defaults(struct engine_options *options)
         .max_cache_bytes = 1ULL << 30,
         .stream_idle_ms = 10000,
         .stream_max_ms = 60000,
-        .lock_wait_ms = 5000,
+        .lock_wait_ms = 10000,
+        .transaction_steal_ms = 5000,
     };
 }
 
@@ -71,6 +72,11 @@ static void label_metrics(void)
     static const char *const budgets[] = {"budget=\"time\"", "budget=\"steps\"",
         "budget=\"memory\"", "budget=\"rows\"", "budget=\"bytes\""};
 
+    static const char *const ends[] = {
+        "reason=\"idle\"", "reason=\"too_long\"", "reason=\"lock_wanted\""};
+
+    for (unsigned i = 0; i < ARRAY_LEN(ends); i++)
+        metrics_label(METRIC_TRANSACTIONS_ENDED, i, ends[i]);
     for (unsigned i = 0; i < ARRAY_LEN(classes); i++)
         metrics_label(METRIC_STATEMENTS, i, classes[i]);
     for (unsigned i = 0; i < ARRAY_LEN(outcomes); i++)
@@ -296,6 +302,15 @@ static bool wake_paused_locked(struct actor *actor, const struct request *reques
     return false;
 }
 
+/* A stream's request that waits for its turn to write need not wait to be refused. */
+static void wake_parked_locked(const struct request *request)
+{
+    struct lane *lane = request->stream == NULL ? NULL : request->stream->lane;
+
+    if (lane != NULL && lane->state == LANE_PARKED)
+        lane_unpark_locked(lane);
+}
+
 void engine_resume(struct engine *engine, struct request *request)
 {
     struct actor *actor = request->actor;
@@ -313,6 +328,7 @@ void engine_cancel(struct engine *engine, struct request *request)
     atomic_store(&request->cancelled, true);
     mutex_lock(&actor->lock);
     (void)wake_paused_locked(actor, request);
+    wake_parked_locked(request);
     mutex_unlock(&actor->lock);
 }
 
@@ -326,6 +342,7 @@ static void evict_reader_locked(struct lane *lane)
 static void evict_stream_locked(struct stream *stream)
 {
     stream->expire = stream->transaction_since_ms != 0;
+    stream->too_long = stream->expire;
     atomic_store(&stream->lane->evict, true);
     if (stream->lane->state == LANE_FREE || stream->lane->state == LANE_PAUSED)
         lane_push_locked(stream->lane);

@@ -53,6 +53,9 @@ struct engine_options {
     uint64_t stream_idle_ms;
     uint64_t stream_max_ms;
     uint64_t lock_wait_ms; /* a statement waits so long for the write lock */
+    /* A stream's transaction that has the write lock for so long is rolled back as soon as another
+     * writer waits; 0: never. */
+    uint64_t transaction_steal_ms;
 };
 
 /* Every field's documented default. */
@@ -118,7 +121,9 @@ void engine_close_database(
 /* Streams: a session that may hold a transaction over several requests, with a lane of its own.
  * stream_open allocates only; the lane opens with the first request. Requests of one stream run in
  * order. After idling for stream_idle_ms inside a transaction, or stream_max_ms in one transaction,
- * it is rolled back and its next request gets ERR_STREAM_EXPIRED. Any thread; counted. */
+ * it is rolled back and its next request gets ERR_STREAM_EXPIRED. One that has the write lock for
+ * transaction_steal_ms is rolled back when another writer waits: what it runs ends, and that or its
+ * next request gets ERR_TRANSACTION_TIMEOUT. Any thread; counted. */
 struct stream *stream_open(struct engine *engine, struct database *database,
     struct principal *principal, struct err *ret_err);
 /* Rolls back what is open, frees the lane; requests still waiting get ERR_STREAM_EXPIRED. */

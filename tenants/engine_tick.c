@@ -11,7 +11,6 @@
 
 #define TRIM_CLOSES 32   /* databases closed since the last trim */
 #define TRIM_NS NS_PER_S /* and the time since */
-#define PARKED_RETRY_NS (10 * NS_PER_MS)
 
 static void retire_idle_reader(struct actor *actor, uint64_t now_ms)
 {
@@ -25,25 +24,6 @@ static void retire_idle_reader(struct actor *actor, uint64_t now_ms)
         clock_since(now_ms, lane->last_used_ms) > ACTOR_LANE_IDLE_MS) {
         lane->retire = true;
         lane_push_locked(lane);
-    }
-}
-
-/* The first in line tries again now and then: whoever was woken before it may have had nothing to
- * do; and everybody once more when their time is up. */
-static void retry_parked(struct actor *actor, uint64_t now_ns)
-{
-    struct open_database *open = actor->open;
-    uint64_t limit = actor->engine->options.lock_wait_ms * NS_PER_MS;
-    bool first = true;
-
-    LIST_FOREACH_SAFE(item, next, &open->parked)
-    {
-        struct lane *lane = LIST_ENTRY(item, struct lane, parked_link);
-
-        if ((first && clock_since(now_ns, lane->parked_since_ns) > PARKED_RETRY_NS) ||
-            clock_since(now_ns, lane->parked_since_ns) > limit)
-            lane_unpark_locked(lane);
-        first = false;
     }
 }
 
@@ -119,7 +99,7 @@ static bool tick_one(struct actor *actor, uint64_t now_ns, struct figures *figur
         add_figures(figures, actor);
         retire_idle_reader(actor, now_ms);
         end_unread(actor, now_ns);
-        retry_parked(actor, now_ns);
+        writers_tick_locked(actor, now_ns);
         if (actor->open->failed)
             wake_streams_of_failed(actor->open);
         close = actor->close_wanted || actor->open->failed ||

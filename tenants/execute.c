@@ -245,7 +245,7 @@ static enum run_result check_class(const struct lane *lane, const struct request
     }
     if ((flags & RUN_ON_LOOP) != 0 && (!statement->loop_ok || statement->outgrew))
         return RUN_OUTGREW;
-    if ((flags & RUN_SHORT) != 0 && statement->outgrew && lane->kind != LANE_STREAM)
+    if ((flags & RUN_SHORT) != 0 && statement->outgrew)
         return RUN_OUTGREW;
     return RUN_OK;
 }
@@ -302,7 +302,7 @@ int execute_find_statement(struct lane *lane, struct str sql, unsigned flags,
     struct open_database *open = lane->actor->open;
     bool is_short = lane->short_until_ns != 0;
     bool cached_only = (flags & RUN_ON_LOOP) != 0;
-    bool is_long = !cached_only && lane->kind != LANE_STREAM && compiles_long(open, sql);
+    bool is_long = !cached_only && compiles_long(open, sql);
     uint64_t started;
     int rc;
 
@@ -405,8 +405,9 @@ static enum run_result conclude(struct lane *lane, struct request *request, unsi
     switch (result) {
     case RUN_OK:
         collect_stats(lane, request, statement, stats, changes_before);
-        if (unlikely(statement->outgrew))
+        if (unlikely(statement->outgrew) || (lane->kind == LANE_STREAM && !lane->slow))
             statement->outgrew = !is_short_now(lane, stats);
+        statement->was_short = !statement->outgrew;
         if (request->step_states != NULL)
             request->step_states[index] = STEP_OK;
         if (statement->class == STATEMENT_TRANSACTION && lane->kind == LANE_STREAM)
@@ -471,6 +472,11 @@ enum run_result execute_statement(
     }
     if (request->describe)
         return execute_describe(lane, request, index, statement);
+    if (lane->kind == LANE_STREAM) {
+        result = execute_stream_begins(lane, statement, flags, started, &err);
+        if (result != RUN_OK)
+            return conclude(lane, request, index, statement, result, &stats, 0, &err);
+    }
     metric_add_cell(METRIC_STATEMENTS, (unsigned)statement->class, 1);
     changes_before = sqlite3_total_changes64(connection_db(lane->connection));
     lane->schema_changed =
@@ -482,6 +488,11 @@ enum run_result execute_statement(
     result = step(lane, request, index, statement, &stats.rows_returned, false, flags, &err);
     if (commits)
         vfs_commit_section(false);
+    lane->in_write = false;
+    if (lane->kind == LANE_STREAM)
+        execute_stream_ends(lane, started);
+    if (unlikely(result == RUN_BUSY) && execute_snapshot_is_old(lane, &err))
+        result = RUN_FAILED;
     if (unlikely(commits && result == RUN_FAILED))
         execute_judge_commit(lane, err.native, &err);
     if (commits && index + 1 < request->statement_count)

@@ -57,6 +57,14 @@ enum run_result execute_statement(
 /* Instead of running it: sink->described(). Releases the statement. */
 enum run_result execute_describe(struct lane *lane, struct request *request, unsigned index,
     struct statement *statement) ON(actor_owner);
+/* A stream's statement, compiled and bound, before it runs. RUN_OK: it may. RUN_BUSY: it is to wait
+ * for its turn to write. */
+enum run_result execute_stream_begins(struct lane *lane, const struct statement *statement,
+    unsigned flags, uint64_t started_ns, struct err *ret_err) ON(actor_owner);
+void execute_stream_ends(struct lane *lane, uint64_t started_ns) ON(actor_owner);
+/* A transaction that has read before somebody's commit can never write: it need not wait. Fills
+ * err, then. */
+bool execute_snapshot_is_old(struct lane *lane, struct err *ret_err) ON(actor_owner);
 /* Goes on with a paused cursor. */
 enum run_result execute_continue(struct lane *lane, unsigned flags) ON(actor_owner);
 /* Ends a paused cursor without an answer. */
@@ -84,8 +92,10 @@ int execute_verb(struct lane *lane, enum verb verb) ON(actor_owner);
 bool execute_deferred_keys_violated(struct lane *lane, struct err *ret_err) ON(actor_owner);
 /* Tells the sink and the request of an error of one statement. */
 void execute_report(struct request *request, unsigned index, const struct err *err);
-/* Cuts the sink back to the request's mark. */
+/* Cuts the sink back to the request's mark, and forgets its results. */
 void execute_rewind(struct request *request);
+/* The same for one statement of a stream: the results of those before it stay. */
+void execute_rewind_statement(struct request *request);
 /* What the progress handler's stop means: RUN_OUTGREW, or RUN_FAILED with err set. */
 enum run_result execute_stopped(struct lane *lane, struct err *ret_err) ON(actor_owner);
 /* What failed may have been a commit: with the disk at fault nobody knows whether it was kept, and

@@ -30,9 +30,11 @@ static int on_progress(void *context)
         lane->stop = STOP_DRAINING;
     else if (atomic_load_explicit(&lane->evict, memory_order_relaxed))
         lane->stop = STOP_EVICTED;
+    else if (lane_is_stolen(lane))
+        lane->stop = STOP_STOLEN;
     else if (lane->steps_limit != 0 && lane->steps > lane->steps_limit)
         lane->stop = STOP_STEPS;
-    else if (lane->short_steps != 0 && lane->steps > lane->short_steps)
+    else if (lane->short_steps != 0 && !lane->in_write && lane->steps > lane->short_steps)
         lane->stop = STOP_OUTGREW;
     if (lane->stop != STOP_NONE)
         return 1;
@@ -41,7 +43,7 @@ static int on_progress(void *context)
         now = clock_now_ns();
     if (now > lane->deadline_ns)
         lane->stop = STOP_DEADLINE;
-    else if (lane->short_until_ns != 0 && now > lane->short_until_ns)
+    else if (lane->short_until_ns != 0 && !lane->in_write && now > lane->short_until_ns)
         lane->stop = STOP_OUTGREW;
     return lane->stop != STOP_NONE;
 }
@@ -101,13 +103,18 @@ void execute_end(struct lane *lane)
         (void)!connection_reset(lane->connection, NULL);
 }
 
+void execute_rewind_statement(struct request *request)
+{
+    buf_truncate(&request->sink->out, request->sink_mark);
+    if (request->sink->ops->rewound != NULL)
+        request->sink->ops->rewound(request->sink);
+}
+
 void execute_rewind(struct request *request)
 {
     if (request->sink == NULL)
         return;
-    buf_truncate(&request->sink->out, request->sink_mark);
-    if (request->sink->ops->rewound != NULL)
-        request->sink->ops->rewound(request->sink);
+    execute_rewind_statement(request);
     request->total = (struct statement_stats){.rows_read = 0};
     request->failed_index = 0;
     request->err = ERR_INIT;
@@ -153,8 +160,11 @@ enum run_result execute_stopped(struct lane *lane, struct err *ret_err)
     case STOP_DRAINING:
         (void)err_set(ret_err, ERR_DRAINING, "the server is stopping; try again in a moment");
         return RUN_FAILED;
-    case STOP_EXPIRED:
-        (void)err_set(ret_err, ERR_STREAM_EXPIRED, "the transaction was open for too long");
+    case STOP_STOLEN:
+        (void)err_set(ret_err, ERR_TRANSACTION_TIMEOUT,
+            "the transaction had the write lock for over %llu ms while others waited for it, and "
+            "was rolled back",
+            (unsigned long long)options->transaction_steal_ms);
         return RUN_FAILED;
     case STOP_CANCELLED:
     case STOP_NONE:

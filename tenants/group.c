@@ -150,6 +150,10 @@ static enum run_result each_run(struct lane *lane, struct request *request, unsi
     member_begin(lane, request, flags);
     /* What is before next_index is committed. RUN_BUSY: the rest waits for the lock. */
     for (; request->next_index < request->statement_count; request->next_index++) {
+        if (request->next_index > 0 && !lane_may_write(lane)) {
+            result = RUN_BUSY;
+            break;
+        }
         result = execute_statement(lane, request, request->next_index, flags);
         if (result != RUN_OK && !(result == RUN_FAILED && request->mode == MODE_CONTINUE))
             break;
@@ -266,7 +270,7 @@ static bool run_each_alone(struct lane *lane, struct list *requests, unsigned fl
             request_refuse(request, ERR_CANCELLED, "the request was cancelled");
             continue;
         }
-        result = alone_run(lane, request, flags);
+        result = lane_may_write(lane) ? alone_run(lane, request, flags) : RUN_BUSY;
         if (result == RUN_BUSY) {
             if (wait_for_lock(lane, requests, unlocks))
                 return false;
@@ -399,6 +403,8 @@ bool group_run(struct lane *lane, struct list *requests)
     list_init(&group.done);
     list_init(&group.again);
     list_init(&group.later);
+    if (!lane_may_write(lane))
+        return !wait_for_lock(lane, requests, unlocks);
     rc = execute_verb(lane, VERB_BEGIN_IMMEDIATE);
     if (rc != SQLITE_OK) {
         if (execute_error(lane, rc, &err) == RUN_BUSY)

@@ -211,7 +211,10 @@ bool lane_must_end(struct lane *lane, struct request *request)
         (void)err_set(&request->err, ERR_CANCELLED, "the request was cancelled");
     else if (atomic_load(&lane->actor->engine->stopping))
         (void)err_set(&request->err, ERR_DRAINING, "the server is stopping");
-    else if (atomic_load(&lane->evict))
+    else if (lane_is_stolen(lane)) {
+        lane->stop = STOP_STOLEN;
+        (void)execute_stopped(lane, &request->err);
+    } else if (atomic_load(&lane->evict))
         (void)err_set(&request->err, ERR_UNAVAILABLE,
             "the answer was taken so slowly that the database needed its log or its connection "
             "back");
@@ -304,7 +307,6 @@ static void refuse_late(struct lane *lane)
 
     if (lane->parked_since_ns == 0)
         return;
-    metric_observe(METRIC_LOCK_WAIT_SECONDS, now - lane->parked_since_ns);
     if (now - lane->parked_since_ns < limit)
         return;
     (void)err_set(&err, ERR_BUSY,
@@ -355,7 +357,7 @@ static bool write_turn(struct lane *lane) ON(actor_owner)
         request = room ? actor_take_inbox(lane, true) : NULL;
         if (request != NULL && !group_run_slow(lane, request))
             return false;
-        lane->parked_since_ns = 0;
+        lane_waited(lane);
         gate_request_sync(&open->gate);
         (void)lane_checkpoint(lane, false);
         return true;
@@ -368,7 +370,7 @@ static bool write_turn(struct lane *lane) ON(actor_owner)
             if (!list_empty(&group) && !group_run(lane, &group))
                 return false;
         }
-        lane->parked_since_ns = 0;
+        lane_waited(lane);
         /* A worker that nobody waits for syncs by itself: two changes of threads fewer. */
         if (scheduler_is_idle(&lane->actor->engine->fast))
             lane->syncs = gate_claim_sync(&open->gate);
@@ -441,6 +443,7 @@ void lane_run(struct task *task)
     actor_owner_enter();
     before = account_enter(actor->open->account);
     (void)vfs_enter(actor->open->head); /* temporary files are this database's */
+    writers_enter(lane);
     if (unlikely(changed) && lane->connection != NULL)
         follow_settings(lane);
     if (retires)
@@ -455,6 +458,7 @@ void lane_run(struct task *task)
         ours = read_continue(lane);
     else
         ours = reads_turn(lane);
+    writers_enter(NULL);
     (void)vfs_enter(NULL);
     (void)account_enter(before);
     actor_owner_leave();

@@ -7,6 +7,9 @@
 #include "tenants/base/metrics.h"
 #include "tenants/execute.h"
 
+/* Cells of METRIC_TRANSACTIONS_ENDED. */
+enum { ENDED_IDLE, ENDED_TOO_LONG, ENDED_LOCK_WANTED };
+
 struct stream *stream_open(struct engine *engine, struct database *database,
     struct principal *principal, struct err *ret_err)
 {
@@ -44,7 +47,8 @@ bool stream_is_autocommit(const struct stream *stream)
 
 bool stream_has_state(const struct stream *stream)
 {
-    return !atomic_load(&stream->autocommit) || atomic_load(&stream->has_state);
+    return !atomic_load(&stream->autocommit) || atomic_load(&stream->has_state) ||
+           atomic_load(&stream->owes) != ERR_NONE;
 }
 
 /* The first request on this opening of the database gives the stream its lane. */
@@ -73,7 +77,7 @@ void stream_enqueue_locked(struct stream *stream, struct request *request)
 
 bool stream_wants_turn(const struct stream *stream)
 {
-    return !list_empty(&stream->lane->inbox) || stream->expire ||
+    return !list_empty(&stream->lane->inbox) || stream->expire || lane_is_stolen(stream->lane) ||
            ((stream->closing || stream->resting || stream->actor->open->failed) &&
                stream->lane->connection != NULL);
 }
@@ -127,6 +131,8 @@ void stream_close(struct engine *engine, struct stream *stream)
     unused = stream_is_unknown_locked(stream);
     if (stream->linked && stream->lane->state == LANE_FREE)
         lane_push_locked(stream->lane);
+    else if (stream->linked && stream->lane->state == LANE_PARKED)
+        lane_unpark_locked(stream->lane);
     mutex_unlock(&actor->lock);
     if (unused)
         stream_free(stream);
@@ -143,12 +149,28 @@ static void roll_back(struct lane *lane) ON(actor_owner)
         (void)execute_verb(lane, VERB_ROLLBACK);
 }
 
-static void refuse_expired(struct lane *lane, struct request *request)
+/* Its transaction was rolled back: `code` is for the next request. Before note_state(), for who
+ * sees that no transaction is open must see this, too. */
+static void owe(struct stream *stream, enum err_code code)
 {
-    (void)err_set(&request->err, ERR_STREAM_EXPIRED,
-        "the transaction was open for too long and was rolled back; start again");
-    lane->parked_since_ns = 0;
-    request_finish(lane->actor, request);
+    atomic_store(&stream->owes, code);
+}
+
+/* The request is told in place of being run. */
+static void tell_owed(struct lane *lane, struct request *request)
+{
+    struct stream *stream = lane->stream;
+    struct err err = ERR_INIT;
+
+    if (atomic_exchange(&stream->owes, ERR_NONE) == ERR_TRANSACTION_TIMEOUT) {
+        lane->stop = STOP_STOLEN;
+        (void)execute_stopped(lane, &err);
+    } else {
+        (void)err_set(&err, ERR_STREAM_EXPIRED,
+            "the transaction was open for too long and was rolled back; start again");
+    }
+    lane_waited(lane);
+    lane_refuse(lane, request, &err);
 }
 
 /* A request's statements from where it stands. */
@@ -160,7 +182,8 @@ static enum run_result run_statements(struct lane *lane, struct request *request
 
         request->sink_mark = request->sink->out.len;
         result = execute_statement(lane, request, request->next_index, flags);
-        if (result == RUN_OK || (result == RUN_FAILED && request->mode == MODE_CONTINUE))
+        if (result == RUN_OK ||
+            (result == RUN_FAILED && request->mode == MODE_CONTINUE && lane->stop != STOP_STOLEN))
             continue;
         return result;
     }
@@ -192,7 +215,7 @@ static enum run_result run_transaction(struct lane *lane, struct request *reques
     (void)execute_verb(lane, outer ? VERB_ROLLBACK : VERB_ROLLBACK_TO_REQUEST);
     if (!outer)
         (void)execute_verb(lane, VERB_RELEASE_REQUEST);
-    if (result == RUN_BUSY) {
+    if (result == RUN_BUSY || result == RUN_OUTGREW) {
         request->sink_mark = mark;
         execute_rewind(request);
         request->next_index = 0;
@@ -206,9 +229,11 @@ static void note_state(struct lane *lane)
     struct stream *stream = lane->stream;
     bool open = in_transaction(lane);
 
+    if (!open)
+        atomic_store(&lane->writing_since_ns, 0);
     atomic_store(&stream->autocommit, !open);
-    atomic_store(&stream->has_state,
-        stream->expired || (lane->connection != NULL && connection_has_state(lane->connection)));
+    atomic_store(
+        &stream->has_state, lane->connection != NULL && connection_has_state(lane->connection));
     mutex_lock(&lane->actor->lock);
     stream->last_used_ms = clock_now_ms();
     if (!open)
@@ -238,6 +263,33 @@ static void resume(struct lane *lane, struct request *request, enum run_result *
     *result = run_statements(lane, request, flags);
 }
 
+/* The lane's turn ends with the request at the head of its inbox. */
+static void put_back(struct lane *lane, struct request *request)
+{
+    struct list one;
+
+    list_init(&one);
+    list_append(&one, &request->link);
+    actor_put_back(lane, &one);
+}
+
+/* What ran was ended because others wait for the lock: all of the request fails. */
+static void end_stolen(struct lane *lane, struct request *request) ON(actor_owner)
+{
+    metric_add_cell(METRIC_TRANSACTIONS_ENDED, ENDED_LOCK_WANTED, 1);
+    roll_back(lane);
+    (void)execute_stopped(lane, &request->err);
+}
+
+/* False: parked. */
+static bool wait_for_lock(struct lane *lane, struct request *request, uint64_t unlocks)
+    ON(actor_owner)
+{
+    put_back(lane, request);
+    note_state(lane);
+    return !lane_park(lane, unlocks);
+}
+
 /* The request's end. False: parked, and the request is back in the inbox; or paused. */
 static bool conclude(struct lane *lane, struct request *request, enum run_result result,
     uint64_t unlocks) ON(actor_owner)
@@ -251,21 +303,25 @@ static bool conclude(struct lane *lane, struct request *request, enum run_result
         resume(lane, request, &result);
     }
     execute_end(lane);
+    if (result == RUN_OUTGREW) {
+        metric_add(METRIC_SLOW_RESTARTS, 1);
+        execute_rewind_statement(request);
+        request->route = ROUTE_SLOW_WRITE; /* on from next_index, on a slow worker */
+        put_back(lane, request);
+        note_state(lane);
+        return true;
+    }
     if (result == RUN_BUSY) {
-        struct list one;
-
-        if (lane->parked_since_ns == 0 || clock_now_ns() - lane->parked_since_ns < limit) {
-            list_init(&one);
-            list_append(&one, &request->link);
-            actor_put_back(lane, &one);
-            return !lane_park(lane, unlocks);
-        }
+        if (lane->parked_since_ns == 0 || clock_now_ns() - lane->parked_since_ns < limit)
+            return wait_for_lock(lane, request, unlocks);
         (void)err_set(&err, ERR_BUSY,
             "the database is locked: a transaction elsewhere has held it for too long");
         err.native = SQLITE_BUSY;
         execute_report(request, request->next_index, &err);
     }
-    lane->parked_since_ns = 0;
+    if (unlikely(lane->stop == STOP_STOLEN))
+        end_stolen(lane, request);
+    lane_waited(lane);
     note_state(lane); /* before the answer: stream_is_autocommit() is asked right after it */
     request_finish(lane->actor, request);
     return true;
@@ -274,8 +330,8 @@ static bool conclude(struct lane *lane, struct request *request, enum run_result
 static bool run_request(struct lane *lane, struct request *request) ON(actor_owner)
 {
     bool transaction = request->mode == MODE_TRANSACTION && request->statement_count > 1;
-    unsigned flags =
-        RUN_IN_STREAM | (request->chunk != NULL && !transaction ? (unsigned)RUN_MAY_STREAM : 0U);
+    unsigned flags = RUN_IN_STREAM | (lane->slow ? 0U : (unsigned)RUN_SHORT) |
+                     (request->chunk != NULL && !transaction ? (unsigned)RUN_MAY_STREAM : 0U);
     uint64_t unlocks = atomic_load(&lane->actor->open->unlocks);
     enum run_result result;
 
@@ -309,7 +365,7 @@ static void close_lane(struct lane *lane) ON(actor_owner)
     roll_back(lane);
     lane_disconnect(lane);
     while ((request = actor_take_inbox(lane, false)) != NULL)
-        refuse_expired(lane, request);
+        tell_owed(lane, request);
 }
 
 /* The lane of a stream that idles without a transaction goes back, unless a request came. */
@@ -327,47 +383,87 @@ static bool rest(struct lane *lane) ON(actor_owner)
     return rests;
 }
 
+/* What the tick decided about its transaction. */
+static void end_old(struct lane *lane) ON(actor_owner)
+{
+    struct stream *stream = lane->stream;
+    bool stolen = lane_is_stolen(lane);
+    bool too_long;
+    bool expire;
+
+    mutex_lock(&lane->actor->lock);
+    expire = stream->expire;
+    too_long = stream->too_long;
+    stream->expire = false;
+    stream->too_long = false;
+    mutex_unlock(&lane->actor->lock);
+    if (!(expire || stolen) || !in_transaction(lane))
+        return;
+    metric_add_cell(METRIC_TRANSACTIONS_ENDED,
+        stolen     ? ENDED_LOCK_WANTED
+        : too_long ? ENDED_TOO_LONG
+                   : ENDED_IDLE,
+        1);
+    roll_back(lane);
+    owe(stream, stolen ? ERR_TRANSACTION_TIMEOUT : ERR_STREAM_EXPIRED);
+    note_state(lane);
+}
+
+/* The next request, as far as it can run here and now. */
+static struct request *take_request(struct lane *lane) ON(actor_owner)
+{
+    struct request *request = actor_take_inbox(lane, false);
+
+    if (request == NULL)
+        return NULL;
+    if (request->route == ROUTE_SLOW_WRITE && !lane->slow) {
+        put_back(lane, request);
+        return NULL;
+    }
+    if (unlikely(atomic_load(&lane->stream->owes) != ERR_NONE)) {
+        tell_owed(lane, request);
+        return NULL;
+    }
+    if (unlikely(atomic_load_explicit(&request->cancelled, memory_order_relaxed))) {
+        struct err err = ERR_INIT;
+
+        (void)err_set(&err, ERR_CANCELLED, "the request was cancelled");
+        lane_waited(lane);
+        lane_refuse(lane, request, &err);
+        return NULL;
+    }
+    return request;
+}
+
 bool stream_run_turn(struct lane *lane)
 {
     struct stream *stream = lane->stream;
     struct request *request;
     bool closing;
-    bool expire;
 
-    mutex_lock(&lane->actor->lock);
-    closing = leaves(stream);
-    expire = stream->expire;
-    stream->expire = false;
-    mutex_unlock(&lane->actor->lock);
     if (lane->cursor_request != NULL)
         return continue_request(lane);
+    mutex_lock(&lane->actor->lock);
+    closing = leaves(stream);
+    mutex_unlock(&lane->actor->lock);
     if (closing) {
-        stream->expired = in_transaction(lane);
+        if (in_transaction(lane))
+            owe(stream, ERR_STREAM_EXPIRED);
         close_lane(lane);
         return true;
     }
+    end_old(lane);
     if (rest(lane))
         return true;
-    if (expire && in_transaction(lane)) {
-        roll_back(lane);
-        stream->expired = true;
-    }
-    if (!in_transaction(lane) && !stream->expired) {
+    if (!in_transaction(lane) && atomic_load(&stream->owes) == ERR_NONE) {
         enum wal_room room = lane_wal_room(lane);
 
         if (room != WAL_HAS_ROOM)
             return room != WAL_WAITS;
     }
-    request = actor_take_inbox(lane, false);
-    if (request != NULL && stream->expired) {
-        stream->expired = false;
-        note_state(lane);
-        refuse_expired(lane, request);
-    } else if (request != NULL && !run_request(lane, request)) {
+    request = take_request(lane);
+    if (request != NULL && !run_request(lane, request))
         return false;
-    }
-    if (expire)
-        note_state(lane);
     gate_request_sync(&lane->actor->open->gate);
     lane_ask_checkpoint(lane);
     return true;
@@ -382,20 +478,20 @@ void streams_tick(struct actor *actor, uint64_t now_ms)
         LIST_FOREACH(item, &actor->open->streams)
         {
             struct stream *stream = LIST_ENTRY(item, struct stream, open_link);
-            bool old =
+            bool too_long =
                 stream->transaction_since_ms != 0 &&
-                ((clock_since(now_ms, stream->last_used_ms) > options->stream_idle_ms &&
-                     stream->lane->state == LANE_FREE) ||
-                    clock_since(now_ms, stream->transaction_since_ms) > options->stream_max_ms);
-
-            bool idle = stream->transaction_since_ms == 0 && stream->lane->state == LANE_FREE &&
-                        stream->lane->connection != NULL && !atomic_load(&stream->has_state) &&
-                        !stream->expired &&
-                        clock_since(now_ms, stream->last_used_ms) > options->stream_idle_ms;
+                clock_since(now_ms, stream->transaction_since_ms) > options->stream_max_ms;
+            bool idles = stream->lane->state == LANE_FREE &&
+                         clock_since(now_ms, stream->last_used_ms) > options->stream_idle_ms;
+            bool old = too_long || (idles && stream->transaction_since_ms != 0);
+            bool rests = idles && stream->transaction_since_ms == 0 &&
+                         stream->lane->connection != NULL && !atomic_load(&stream->has_state) &&
+                         atomic_load(&stream->owes) == ERR_NONE;
 
             stream->expire |= old;
-            stream->resting |= idle;
-            if ((old || idle) && stream->lane->state == LANE_FREE)
+            stream->too_long |= too_long;
+            stream->resting |= rests;
+            if ((old || rests) && stream->lane->state == LANE_FREE)
                 lane_push_locked(stream->lane);
         }
     }

@@ -15,10 +15,11 @@ struct stream {
     uint64_t transaction_since_ms; /* 0: none open */
     bool closing;                  /* stream_close() was called */
     bool expire;                   /* the tick wants its transaction rolled back */
-    bool expired;                  /* it was; the next request is told */
+    bool too_long;                 /* for its age, not for idling */
     bool resting;                  /* the tick wants its idle lane back */
     bool linked;
-    unsigned in_mailbox; /* requests that wait for the database to open */
+    unsigned in_mailbox;   /* requests that wait for the database to open */
+    _Atomic unsigned owes; /* enum err_code: its transaction was ended; the next request is told */
     _Atomic bool autocommit;
     _Atomic bool has_state; /* settings, temporary objects, an end to tell of: the lane is kept */
 };

@@ -32,6 +32,7 @@
 
 #define VFS_NAME "rookery"
 
+struct sqlite3;
 struct vfs_head;
 struct layer_stack;
 
@@ -85,6 +86,10 @@ void vfs_checkpoint_section(bool inside);
 void vfs_nowait(bool on);
 /* A read failed only because it would have waited for the disk. Clears the mark. */
 bool vfs_would_block(void);
+
+/* The connection's read transaction sees less than was committed since: it cannot become a write
+ * (SQLITE_BUSY_SNAPSHOT), however long it waits. By whoever runs the connection. */
+bool vfs_snapshot_is_old(struct sqlite3 *db);
 
 /* fdatasync of the WAL, for the sync pool; calls on_sync_begin and on_synced. Thread: sync. A
  * failure is final: the head is poisoned, every later write and sync on it fails with ERR_IO. */

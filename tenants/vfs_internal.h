@@ -34,12 +34,15 @@ struct vfs_pages {
 
 struct vfs_shm_region;
 struct vfs_shm {
-    _Atomic uint64_t locks; /* eight slots of 8 bits: shared holders, or SLOT_EXCLUSIVE */
+    const uint64_t *_Atomic header; /* of the first region; NULL: there is none yet */
+    _Atomic uint64_t locks;         /* eight slots of 8 bits: shared holders, or SLOT_EXCLUSIVE */
     _Atomic uint64_t barrier;
     void **regions; /* owned, under the head's lock; what they point to does not move */
     _Atomic unsigned region_count; /* changed under the head's lock */
     unsigned users;                /* connections that have it mapped, under the head's lock */
 };
+
+#define VFS_SHM_HEADER_WORDS 6 /* SQLite's WalIndexHdr, 48 bytes */
 
 struct vfs_file;
 struct vfs_locks {
@@ -86,6 +89,8 @@ struct vfs_file {
             bool shm_mapped;
             bool persist_wal;
             struct layer_view *held; /* what it read with last, NULL: none */
+            /* The wal-index's header as the read transaction found it. */
+            uint64_t snapshot[VFS_SHM_HEADER_WORDS];
         } main;
         struct {
             int64_t held_at; /* offset of the frame header below, 0: none is held back */

@@ -47,6 +47,8 @@ static int add_region(struct vfs_shm *shm)
     }
     regions[shm->region_count++] = memory;
     shm->regions = regions;
+    if (shm->region_count == 1)
+        atomic_store(&shm->header, memory);
     return SQLITE_OK;
 }
 
@@ -106,6 +108,35 @@ static int lock_exclusive(struct vfs_shm *shm, uint64_t slots)
     return SQLITE_OK;
 }
 
+static uint64_t header_word(const struct vfs_shm *shm, unsigned i)
+{
+    const uint64_t *header = atomic_load_explicit(&shm->header, memory_order_relaxed);
+
+    return __atomic_load_n(&header[i], __ATOMIC_RELAXED);
+}
+
+/* A read transaction begins. SQLite has read the header before it took this lock, and looks after
+ * it whether the header is still that one: if not, it lets go and starts again. So what is here
+ * now is what it will have seen. */
+static void note_snapshot(struct vfs_file *file)
+{
+    for (unsigned i = 0; i < VFS_SHM_HEADER_WORDS; i++)
+        file->main.snapshot[i] = header_word(&file->head->shm, i);
+}
+
+bool vfs_snapshot_is_old(sqlite3 *db)
+{
+    struct vfs_file *file = NULL;
+    bool is_old = false;
+
+    if (sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, &file) != SQLITE_OK ||
+        file == NULL || file->head == NULL || file->main.shm_shared == 0)
+        return false;
+    for (unsigned i = 0; i < VFS_SHM_HEADER_WORDS; i++)
+        is_old = is_old || file->main.snapshot[i] != header_word(&file->head->shm, i);
+    return is_old;
+}
+
 static void unlock_shared(struct vfs_file *file, int slot)
 {
     atomic_fetch_sub_explicit(
@@ -137,8 +168,10 @@ int vfs_shm_lock(sqlite3_file *handle, int offset, int count, int flags)
         if ((file->main.shm_shared & mask) != 0)
             return SQLITE_OK;
         rc = lock_shared(shm, offset);
-        if (rc == SQLITE_OK)
+        if (rc == SQLITE_OK) {
             file->main.shm_shared = (uint8_t)(file->main.shm_shared | mask);
+            note_snapshot(file);
+        }
         return rc;
     case SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE:
         rc = lock_exclusive(shm, slots_of(offset, count));
@@ -207,6 +240,7 @@ static void free_regions(struct vfs_shm *shm)
     for (unsigned i = 0; i < shm->region_count; i++)
         (void)munmap(shm->regions[i], REGION_BYTES);
     mem_free(shm->regions);
+    atomic_store(&shm->header, NULL);
     shm->regions = NULL;
     shm->region_count = 0;
 }

@@ -85,6 +85,8 @@ static const char *code_of(const struct err *err)
         return "SQLITE_NOMEM";
     case ERR_STREAM_EXPIRED:
         return "STREAM_EXPIRED";
+    case ERR_TRANSACTION_TIMEOUT:
+        return "TRANSACTION_TIMEOUT";
     case ERR_OUTCOME_UNKNOWN:
     case ERR_IO:
         return "SQLITE_IOERR";

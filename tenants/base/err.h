@@ -50,6 +50,7 @@
     X(ERR_MANY_STATEMENTS, "many_statements")                                                      \
     X(ERR_TRANSACTION_WORDS, "transaction_words")                                                  \
     X(ERR_STREAM_EXPIRED, "stream_expired")                                                        \
+    X(ERR_TRANSACTION_TIMEOUT, "transaction_timeout")                                              \
     X(ERR_CANCELLED, "cancelled")                                                                  \
     X(ERR_OUTCOME_UNKNOWN, "outcome_unknown")                                                      \
     X(ERR_BUSY, "busy")                                                                            \

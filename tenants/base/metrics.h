@@ -48,7 +48,11 @@
     X(GAUGE, GATE_WAITING, "rookery_gate_waiting", "", 1,                                          \
         "Answers held until their commit is on disk.")                                             \
     X(HISTOGRAM, LOCK_WAIT_SECONDS, "rookery_lock_wait_seconds", "", 1,                            \
-        "Time a statement waited for the write lock.")                                             \
+        "Time a writer waited for its turn to write.")                                             \
+    X(GAUGE, LOCK_WAITING, "rookery_lock_waiting", "", 1,                                          \
+        "Streams, and databases' write lanes, that wait for a write lock.")                        \
+    X(COUNTER, TRANSACTIONS_ENDED, "rookery_transactions_ended_total", "reason", 3,                \
+        "Transactions of streams rolled back: idle, too long, or others waited for the lock.")     \
     X(COUNTER, OPENS, "rookery_database_opens_total", "", 1, "Databases opened.")                  \
     X(COUNTER, CLOSES, "rookery_database_closes_total", "", 1, "Databases closed.")                \
     X(HISTOGRAM, OPEN_SECONDS, "rookery_database_open_seconds", "", 1, "Time to open a database.") \

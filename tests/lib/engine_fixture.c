@@ -250,6 +250,26 @@ void call_wait(struct call *call)
     mutex_unlock(&call->lock);
 }
 
+bool call_is_done(struct call *call)
+{
+    bool done;
+
+    mutex_lock(&call->lock);
+    done = call->done;
+    mutex_unlock(&call->lock);
+    return done;
+}
+
+bool call_try_here(struct call *call, struct fixture *fixture, struct database *database)
+{
+    bool taken;
+
+    loop_thread_enter();
+    taken = engine_try_here(fixture->engine, database, &call->request);
+    loop_thread_leave();
+    return taken;
+}
+
 const char *call_text(struct call *call)
 {
     buf_char(&call->sink.out, '\0');
@@ -257,13 +277,14 @@ const char *call_text(struct call *call)
     return call->sink.out.bytes;
 }
 
-const char *run_sql(
-    struct fixture *fixture, struct database *database, const char *sql, enum err_code *ret_code)
+static const char *run(struct fixture *fixture, struct database *database, struct stream *stream,
+    const char *sql, enum err_code *ret_code)
 {
     static char text[65536];
     struct call call;
 
     call_init(&call, fixture);
+    call.request.stream = stream;
     call_add(&call, sql);
     call_submit(&call, fixture, database);
     call_wait(&call);
@@ -274,4 +295,40 @@ const char *run_sql(
         (void)printf("# %s: %s\n", sql, call.request.err.msg);
     call_fini(&call);
     return text;
+}
+
+const char *run_sql(
+    struct fixture *fixture, struct database *database, const char *sql, enum err_code *ret_code)
+{
+    return run(fixture, database, NULL, sql, ret_code);
+}
+
+struct stream *fixture_stream(struct fixture *fixture, struct database *database)
+{
+    struct err err = ERR_INIT;
+    struct stream *stream = stream_open(fixture->engine, database, fixture->owner, &err);
+
+    CHECK(stream != NULL);
+    return stream;
+}
+
+const char *stream_sql(
+    struct fixture *fixture, struct stream *stream, const char *sql, enum err_code *ret_code)
+{
+    return run(fixture, NULL, stream, sql, ret_code);
+}
+
+enum err_code in_stream(struct fixture *fixture, struct stream *stream, const char *sql)
+{
+    struct call call;
+    enum err_code code;
+
+    call_init(&call, fixture);
+    call.request.stream = stream;
+    call_add(&call, sql);
+    call_submit(&call, fixture, NULL);
+    call_wait(&call);
+    code = call.request.err.code;
+    call_fini(&call);
+    return code;
 }

@@ -50,11 +50,22 @@ void call_bind_integer(struct call *call, int64_t value);
 void call_bind_text(struct call *call, const char *value);
 void call_submit(struct call *call, struct fixture *fixture, struct database *database);
 void call_wait(struct call *call);
+bool call_is_done(struct call *call);
+/* engine_try_here(), this thread being a loop meanwhile. */
+bool call_try_here(struct call *call, struct fixture *fixture, struct database *database);
 /* The text the sink wrote, terminated. */
 const char *call_text(struct call *call);
 /* One statement from start to end: its text; *ret_code (may be NULL) gets the error's code. Static.
  */
 const char *run_sql(
     struct fixture *fixture, struct database *database, const char *sql, enum err_code *ret_code);
+
+/* A stream of the owner's; stream_close() is the caller's. */
+struct stream *fixture_stream(struct fixture *fixture, struct database *database);
+/* run_sql() in a stream. */
+const char *stream_sql(
+    struct fixture *fixture, struct stream *stream, const char *sql, enum err_code *ret_code);
+/* Its error's code alone; any number of threads at once. */
+enum err_code in_stream(struct fixture *fixture, struct stream *stream, const char *sql);
 
 #endif

@@ -86,24 +86,14 @@ static void read_let_go(struct slow_read *read, bool free)
     mutex_unlock(&read->lock);
 }
 
-static bool is_done(struct call *call)
-{
-    bool done;
-
-    mutex_lock(&call->lock);
-    done = call->done;
-    mutex_unlock(&call->lock);
-    return done;
-}
-
 /* False: it did not end by itself. */
 static bool ends(struct call *call)
 {
     uint64_t until = clock_now_ms() + SHORT_MS;
 
-    while (!is_done(call) && clock_now_ms() < until)
+    while (!call_is_done(call) && clock_now_ms() < until)
         (void)poll(NULL, 0, 5);
-    if (is_done(call))
+    if (call_is_done(call))
         return true;
     engine_cancel(fixture.engine, &call->request);
     call_wait(call);
@@ -213,7 +203,7 @@ static void test_oldest_only(void)
     read_start(&younger, database, false); /* it sees all commits: it holds nothing back */
     for (int i = 0; i < 20; i++)
         (void)insert(database);
-    ok(!is_done(&younger.call), "while the oldest is ending, no other is ended");
+    ok(!call_is_done(&younger.call), "while the oldest is ending, no other is ended");
     read_let_go(&oldest, false);
     ok(ends(&oldest.call), "the oldest ends");
     is_str(err_code_name(oldest.call.request.err.code), "unavailable", "as unavailable");
@@ -241,35 +231,18 @@ struct writer {
     uint64_t largest_wal;
 };
 
-static enum err_code in_stream(struct stream *stream, struct database *database, const char *sql)
-{
-    struct call call;
-    enum err_code code;
-
-    call_init(&call, &fixture);
-    call.request.stream = stream;
-    call_add(&call, sql);
-    call_submit(&call, &fixture, database);
-    call_wait(&call);
-    code = call.request.err.code;
-    call_fini(&call);
-    return code;
-}
-
 static void *write_in_stream(void *argument)
 {
     struct writer *writer = argument;
-    struct err err = ERR_INIT;
-    struct stream *stream = stream_open(fixture.engine, writer->database, fixture.owner, &err);
+    struct stream *stream = fixture_stream(&fixture, writer->database);
 
-    CHECK(stream != NULL);
     for (int i = 0; i < COMMITS; i++) {
-        enum err_code code = in_stream(stream, writer->database, "BEGIN IMMEDIATE");
+        enum err_code code = in_stream(&fixture, stream, "BEGIN IMMEDIATE");
 
         if (code == ERR_NONE)
-            code = in_stream(stream, writer->database, "INSERT INTO t VALUES (randomblob(40000))");
+            code = in_stream(&fixture, stream, "INSERT INTO t VALUES (randomblob(40000))");
         if (code == ERR_NONE)
-            code = in_stream(stream, writer->database, "COMMIT");
+            code = in_stream(&fixture, stream, "COMMIT");
         if (code == ERR_NONE)
             writer->committed++;
         else if (code == ERR_UNAVAILABLE || code == ERR_BUSY || code == ERR_STREAM_EXPIRED)

@@ -243,43 +243,28 @@ static void test_checkpoint_sync(void)
     database_unref(database);
 }
 
-static void in_stream(
-    struct stream *stream, struct database *database, const char *sql, enum err_code *ret_code)
-{
-    struct call call;
-
-    call_init(&call, &fixture);
-    call.request.stream = stream;
-    call_add(&call, sql);
-    call_submit(&call, &fixture, database);
-    call_wait(&call);
-    *ret_code = call.request.err.code;
-    call_fini(&call);
-}
-
 static void test_stream_sync(void)
 {
     struct database *database = fixture_database(&fixture, "stream", 4);
-    struct err err = ERR_INIT;
-    struct stream *stream = stream_open(fixture.engine, database, fixture.owner, &err);
-    struct stream *idle = stream_open(fixture.engine, database, fixture.owner, &err);
+    struct stream *stream = fixture_stream(&fixture, database);
+    struct stream *idle = fixture_stream(&fixture, database);
     enum err_code code;
 
     (void)run_sql(&fixture, database, "CREATE TABLE t (a)", NULL);
-    in_stream(idle, database, "BEGIN", &code);
-    in_stream(idle, database, "SELECT count(*) FROM t", &code);
-    in_stream(stream, database, "BEGIN IMMEDIATE", &code);
-    in_stream(stream, database, "INSERT INTO t VALUES (1)", &code);
+    code = in_stream(&fixture, idle, "BEGIN");
+    code = in_stream(&fixture, idle, "SELECT count(*) FROM t");
+    code = in_stream(&fixture, stream, "BEGIN IMMEDIATE");
+    code = in_stream(&fixture, stream, "INSERT INTO t VALUES (1)");
     fail_syncs(1, 0);
-    in_stream(stream, database, "COMMIT", &code);
+    code = in_stream(&fixture, stream, "COMMIT");
     is_str(err_code_name(code), "outcome_unknown", "a stream's commit: unknown, too");
     is_int(code_of(database, "INSERT INTO t VALUES (2)"), ERR_NONE,
         "the next write works, streams or not");
-    in_stream(stream, database, "INSERT INTO t VALUES (3)", &code);
+    code = in_stream(&fixture, stream, "INSERT INTO t VALUES (3)");
     is_int(code, ERR_NONE, "the stream works again");
-    in_stream(idle, database, "SELECT 1", &code);
+    code = in_stream(&fixture, idle, "SELECT 1");
     is_str(err_code_name(code), "stream_expired", "the other's transaction is gone, and said so");
-    in_stream(idle, database, "SELECT 1", &code);
+    code = in_stream(&fixture, idle, "SELECT 1");
     is_int(code, ERR_NONE, "and it works again");
     stream_close(fixture.engine, stream);
     stream_close(fixture.engine, idle);

@@ -214,16 +214,6 @@ static bool is_expected(struct client *client, unsigned database, struct call *c
     return false;
 }
 
-static bool try_here(struct database *database, struct request *request)
-{
-    bool taken;
-
-    loop_thread_enter();
-    taken = engine_try_here(fixture.engine, database, request);
-    loop_thread_leave();
-    return taken;
-}
-
 static void do_read(struct client *client, unsigned database)
 {
     struct job job;
@@ -231,7 +221,7 @@ static void do_read(struct client *client, unsigned database)
     job_init(&job);
     job_add(&job, "SELECT count(*), sum(k) FROM t WHERE c = %u", client->number, 0);
     job.call.request.lane_hint = client->number;
-    if (pick(client, 3) == 0 || !try_here(databases[database], &job.call.request))
+    if (pick(client, 3) == 0 || !call_try_here(&job.call, &fixture, databases[database]))
         call_submit(&job.call, &fixture, databases[database]);
     call_wait(&job.call);
     if (!is_expected(client, database, &job.call))
@@ -297,16 +287,6 @@ static enum chunk_answer take_chunk(struct request *request)
     return CHUNK_PAUSE;
 }
 
-static bool is_done(struct call *call)
-{
-    bool done;
-
-    mutex_lock(&call->lock);
-    done = call->done;
-    mutex_unlock(&call->lock);
-    return done;
-}
-
 static void do_big_read(struct client *client, unsigned database)
 {
     struct job job;
@@ -319,7 +299,7 @@ static void do_big_read(struct client *client, unsigned database)
         "hex(zeroblob(1000)) FROM c",
         0, 0);
     call_submit(&job.call, &fixture, databases[database]);
-    while (!is_done(&job.call)) {
+    while (!call_is_done(&job.call)) {
         if (atomic_exchange(&job.paused, false)) {
             job.cancelled = job.cancelled || pick(client, 6) == 0;
             if (job.cancelled)

@@ -40,11 +40,24 @@ static enum chunk_answer take_chunk(struct request *request)
     return CHUNK_CONTINUE;
 }
 
+/* A batch whose chunks are taken; the caller ends the call. */
+static void run_two(
+    struct taken *taken, struct database *database, const char *first, const char *second)
+{
+    *taken = (struct taken){.bytes = 0};
+    call_init(&taken->call, &fixture);
+    taken->call.request.chunk = take_chunk;
+    call_add(&taken->call, first);
+    call_add(&taken->call, second);
+    call_submit(&taken->call, &fixture, database);
+    call_wait(&taken->call);
+}
+
 /* What was sent cannot be taken back: a batch that turns out to write must not have streamed. */
 static void test_batch_that_writes(void)
 {
     struct database *database = fixture_database(&fixture, "writes", 1);
-    struct taken taken = {.bytes = 0};
+    struct taken taken;
     struct call *call = &taken.call;
 
     (void)run_sql(&fixture, database, "CREATE TABLE t (a, b)", NULL);
@@ -52,25 +65,15 @@ static void test_batch_that_writes(void)
         "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 2000) INSERT "
         "INTO t SELECT n, hex(randomblob(500)) FROM c",
         NULL);
-    call_init(call, &fixture);
-    call->request.chunk = take_chunk;
-    call_add(call, "SELECT b FROM t");
-    call_add(call, "WITH c(n) AS (SELECT 1) INSERT INTO t (a) SELECT n FROM c");
-    call_submit(call, &fixture, database);
-    call_wait(call);
+    run_two(&taken, database, "SELECT b FROM t",
+        "WITH c(n) AS (SELECT 1) INSERT INTO t (a) SELECT n FROM c");
     is_int(call->request.err.code, ERR_NONE, "a read and a write in disguise run");
     is_int((long long)(taken.bytes + call->sink.out.len), BIG_ROWS * 1001 + 3,
         "each row is sent once");
     call_fini(call);
     is_str(run_sql(&fixture, database, "SELECT count(*) FROM t", NULL), "2001\n",
         "and the write is done once");
-    taken = (struct taken){.bytes = 0};
-    call_init(call, &fixture);
-    call->request.chunk = take_chunk;
-    call_add(call, "SELECT b FROM t WHERE b IS NOT NULL");
-    call_add(call, "SELECT 1");
-    call_submit(call, &fixture, database);
-    call_wait(call);
+    run_two(&taken, database, "SELECT b FROM t WHERE b IS NOT NULL", "SELECT 1");
     is_int((long long)(taken.bytes + call->sink.out.len), BIG_ROWS * 1001 + 2,
         "a batch of reads streams");
     ok(taken.chunks > 0, "in %u chunks", taken.chunks);
@@ -85,9 +88,7 @@ static bool try_here(struct database *database, const char *sql, const char *wan
 
     call_init(&call, &fixture);
     call_add(&call, sql);
-    loop_thread_enter();
-    here = engine_try_here(fixture.engine, database, &call.request);
-    loop_thread_leave();
+    here = call_try_here(&call, &fixture, database);
     if (!here)
         call_submit(&call, &fixture, database);
     call_wait(&call);

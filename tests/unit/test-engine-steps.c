@@ -146,35 +146,26 @@ static void test_describe(void)
     is_str(finish(&call, &code), "!sql_error\n", "an error is an error");
 }
 
-static enum err_code in_stream(struct stream *stream, const char *sql)
-{
-    struct call call;
-    enum err_code code;
-
-    begin(&call, stream);
-    call_add(&call, sql);
-    (void)finish(&call, &code);
-    return code;
-}
-
 static void test_read_only(void)
 {
     struct err err = ERR_INIT;
     struct stream *stream = stream_open(fixture.engine, database, fixture.owner, &err);
 
     CHECK(stream != NULL);
-    is_int(in_stream(stream, "BEGIN TRANSACTION READONLY"), ERR_NONE, "BEGIN TRANSACTION READONLY");
-    is_int(in_stream(stream, "SELECT count(*) FROM t"), ERR_NONE, "reads");
-    is_int(in_stream(stream, "DELETE FROM t"), ERR_SQL, "refuses writes");
-    is_int(in_stream(stream, "COMMIT"), ERR_NONE, "commits");
-    is_int(in_stream(stream, "DELETE FROM t WHERE id = 999"), ERR_NONE, "and writes after it");
+    is_int(in_stream(&fixture, stream, "BEGIN TRANSACTION READONLY"), ERR_NONE,
+        "BEGIN TRANSACTION READONLY");
+    is_int(in_stream(&fixture, stream, "SELECT count(*) FROM t"), ERR_NONE, "reads");
+    is_int(in_stream(&fixture, stream, "DELETE FROM t"), ERR_SQL, "refuses writes");
+    is_int(in_stream(&fixture, stream, "COMMIT"), ERR_NONE, "commits");
+    is_int(in_stream(&fixture, stream, "DELETE FROM t WHERE id = 999"), ERR_NONE,
+        "and writes after it");
     stream_close(fixture.engine, stream);
     stream = stream_open(fixture.engine, database, fixture.reader, &err);
     CHECK(stream != NULL);
     reader = fixture.reader;
-    is_int(in_stream(stream, "BEGIN IMMEDIATE"), ERR_ROLE_FORBIDS,
+    is_int(in_stream(&fixture, stream, "BEGIN IMMEDIATE"), ERR_ROLE_FORBIDS,
         "who may not write cannot take the lock");
-    is_int(in_stream(stream, "BEGIN"), ERR_NONE, "but may begin");
+    is_int(in_stream(&fixture, stream, "BEGIN"), ERR_NONE, "but may begin");
     reader = NULL;
     stream_close(fixture.engine, stream);
 }
@@ -202,12 +193,14 @@ static void test_rest(void)
 
     CHECK(plain != NULL && special != NULL);
     engine_stats(fixture.engine, &before);
-    is_int(in_stream(plain, "SELECT 1"), ERR_NONE, "a stream");
-    is_int(in_stream(special, "PRAGMA foreign_keys=off"), ERR_NONE, "and one with a setting");
+    is_int(in_stream(&fixture, plain, "SELECT 1"), ERR_NONE, "a stream");
+    is_int(in_stream(&fixture, special, "PRAGMA foreign_keys=off"), ERR_NONE,
+        "and one with a setting");
     ok(!stream_has_state(plain) && stream_has_state(special), "differ");
     wait_for_lanes(before.lanes + 1);
-    is_int(in_stream(plain, "BEGIN"), ERR_NONE, "the first gave its lane back, and gets another");
-    is_int(in_stream(plain, "COMMIT"), ERR_NONE, "as often as it needs one");
+    is_int(in_stream(&fixture, plain, "BEGIN"), ERR_NONE,
+        "the first gave its lane back, and gets another");
+    is_int(in_stream(&fixture, plain, "COMMIT"), ERR_NONE, "as often as it needs one");
     stream_close(fixture.engine, plain);
     stream_close(fixture.engine, special);
 }

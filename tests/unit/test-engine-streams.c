@@ -25,30 +25,6 @@ static void on_alarm(int signal)
     _exit(1);
 }
 
-static struct stream *open_stream(struct database *database)
-{
-    struct err err = ERR_INIT;
-    struct stream *stream = stream_open(fixture.engine, database, fixture.owner, &err);
-
-    CHECK(stream != NULL);
-    return stream;
-}
-
-static enum err_code in_stream(struct stream *stream, struct database *database, const char *sql)
-{
-    struct call call;
-    enum err_code code;
-
-    call_init(&call, &fixture);
-    call.request.stream = stream;
-    call_add(&call, sql);
-    call_submit(&call, &fixture, database);
-    call_wait(&call);
-    code = call.request.err.code;
-    call_fini(&call);
-    return code;
-}
-
 /* The first request waits for the database to open; the client goes away meanwhile. */
 static void test_close_early(void)
 {
@@ -56,7 +32,7 @@ static void test_close_early(void)
 
     for (unsigned i = 0; i < 20; i++) {
         struct database *database = fixture_database(&fixture, "early", 100 + i);
-        struct stream *stream = open_stream(database);
+        struct stream *stream = fixture_stream(&fixture, database);
         struct call calls[2];
 
         for (int c = 0; c < 2; c++) {
@@ -82,7 +58,7 @@ static void test_close_early(void)
 static void test_close_of_broken(void)
 {
     struct database *database = fixture_database(&fixture, "broken", 1);
-    struct stream *stream = open_stream(database);
+    struct stream *stream = fixture_stream(&fixture, database);
     struct call call;
 
     database->state = DATABASE_LIVE; /* and has no folder */
@@ -101,12 +77,12 @@ static void test_close_of_broken(void)
 static void test_log_is_bounded(void)
 {
     struct database *database = fixture_database(&fixture, "log", 2);
-    struct stream *stream = open_stream(database);
+    struct stream *stream = fixture_stream(&fixture, database);
     struct engine_stats stats;
 
-    (void)in_stream(stream, database, "CREATE TABLE t (a)");
+    (void)in_stream(&fixture, stream, "CREATE TABLE t (a)");
     for (int i = 0; i < 400; i++)
-        (void)in_stream(stream, database, "INSERT INTO t VALUES (randomblob(40000))");
+        (void)in_stream(&fixture, stream, "INSERT INTO t VALUES (randomblob(40000))");
     engine_stats(fixture.engine, &stats);
     ok(stats.wal_bytes < (6U << 20), "16 MB written by streams alone leave a log of %llu bytes",
         (unsigned long long)stats.wal_bytes);
@@ -118,15 +94,11 @@ static void test_log_is_bounded(void)
 static bool sees_a_row(struct database *database)
 {
     struct call call;
-    bool done;
     bool sees;
 
     call_init(&call, &fixture);
     call_add(&call, "SELECT count(*) FROM t");
-    loop_thread_enter();
-    done = engine_try_here(fixture.engine, database, &call.request);
-    loop_thread_leave();
-    if (!done)
+    if (!call_try_here(&call, &fixture, database))
         call_submit(&call, &fixture, database);
     call_wait(&call);
     sees = strcmp(call_text(&call), "1\n") == 0;
@@ -137,11 +109,11 @@ static bool sees_a_row(struct database *database)
 static void test_commit_goes_out(void)
 {
     struct database *database = fixture_database(&fixture, "goes", 3);
-    struct stream *stream = open_stream(database);
+    struct stream *stream = fixture_stream(&fixture, database);
     struct call call;
     uint64_t started;
 
-    (void)in_stream(stream, database, "CREATE TABLE t (a)");
+    (void)in_stream(&fixture, stream, "CREATE TABLE t (a)");
     for (int i = 0; i < 3; i++)
         (void)sees_a_row(database); /* known to be cheap from now on */
     call_init(&call, &fixture);
@@ -166,18 +138,18 @@ static void test_slow_write_waits(void)
     static const char slow[] = "INSERT INTO t WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT "
                                "n + 1 FROM c WHERE n < 300000) SELECT max(n) FROM c";
     struct database *database = fixture_database(&fixture, "slow", 4);
-    struct stream *stream = open_stream(database);
+    struct stream *stream = fixture_stream(&fixture, database);
     enum err_code code;
     uint64_t started;
 
     (void)run_sql(&fixture, database, "CREATE TABLE t (a)", NULL);
     (void)run_sql(&fixture, database, slow, NULL); /* known to be slow from now on */
-    (void)in_stream(stream, database, "BEGIN IMMEDIATE");
+    (void)in_stream(&fixture, stream, "BEGIN IMMEDIATE");
     started = clock_now_ms();
     (void)run_sql(&fixture, database, slow, &code);
     is_str(err_code_name(code), "busy", "a slow write does not wait for a lock for ever");
     ok(clock_now_ms() - started < 5000, "but for --lock-wait");
-    (void)in_stream(stream, database, "COMMIT");
+    (void)in_stream(&fixture, stream, "COMMIT");
     (void)run_sql(&fixture, database, slow, &code);
     is_int(code, ERR_NONE, "and runs when the lock is free");
     stream_close(fixture.engine, stream);
@@ -188,11 +160,11 @@ static void test_slow_write_waits(void)
 static void test_tick_behind(void)
 {
     struct database *database = fixture_database(&fixture, "tick", 5);
-    struct stream *stream = open_stream(database);
+    struct stream *stream = fixture_stream(&fixture, database);
 
-    (void)in_stream(stream, database, "BEGIN");
+    (void)in_stream(&fixture, stream, "BEGIN");
     engine_tick(fixture.engine, clock_now_ns() - NS_PER_S);
-    is_int(in_stream(stream, database, "SELECT 1"), ERR_NONE,
+    is_int(in_stream(&fixture, stream, "SELECT 1"), ERR_NONE,
         "a transaction younger than the tick is not too old");
     stream_close(fixture.engine, stream);
     database_unref(database);
@@ -230,7 +202,7 @@ static void test_most_sessions(void)
 
     atomic_store(&opening.holds, true);
     for (unsigned i = 0; i < ARRAY_LEN(streams); i++) {
-        streams[i] = open_stream(database);
+        streams[i] = fixture_stream(&fixture, database);
         call_init(&calls[i], &fixture);
         calls[i].request.stream = streams[i];
         call_add(&calls[i], "SELECT 1");
@@ -257,9 +229,9 @@ static void test_most_sessions(void)
     call_fini(&again);
     is_int(done, STREAMS, "so many sessions as there may be wait for an opening");
     is_int(refused, 3, "the others are refused");
-    is_int(in_stream(streams[STREAMS], database, "SELECT 1"), ERR_OVERLOADED, "then, too");
+    is_int(in_stream(&fixture, streams[STREAMS], "SELECT 1"), ERR_OVERLOADED, "then, too");
     stream_close(fixture.engine, streams[0]);
-    while (in_stream(streams[STREAMS], database, "SELECT 1") != ERR_NONE)
+    while (in_stream(&fixture, streams[STREAMS], "SELECT 1") != ERR_NONE)
         (void)poll(NULL, 0, 1);
     ok(true, "until one of them has closed");
     for (unsigned i = 1; i < ARRAY_LEN(streams); i++)

@@ -124,9 +124,8 @@ static void run_group(
 {
     struct stream *stream;
     struct call lock;
-    struct err err = ERR_INIT;
 
-    stream = stream_open(fixture.engine, database, fixture.owner, &err);
+    stream = fixture_stream(&fixture, database);
     call_init(&lock, &fixture);
     lock.request.stream = stream;
     call_add(&lock, "BEGIN IMMEDIATE");
@@ -282,56 +281,38 @@ static void test_cancel(void)
     database_unref(database);
 }
 
-static const char *in_stream(
-    struct stream *stream, struct database *database, const char *sql, enum err_code *ret_code)
-{
-    static char text[4096];
-    struct call call;
-
-    call_init(&call, &fixture);
-    call.request.stream = stream;
-    call_add(&call, sql);
-    call_submit(&call, &fixture, database);
-    call_wait(&call);
-    (void)snprintf(text, sizeof(text), "%s", call_text(&call));
-    *ret_code = call.request.err.code;
-    call_fini(&call);
-    return text;
-}
-
 static void test_streams(void)
 {
     struct database *database = fixture_database(&fixture, "streams", 7);
-    struct err err = ERR_INIT;
     struct stream *one;
     struct stream *two;
     struct call waiting;
     enum err_code code;
 
     (void)run_sql(&fixture, database, "CREATE TABLE t (a)", NULL);
-    one = stream_open(fixture.engine, database, fixture.owner, &err);
-    two = stream_open(fixture.engine, database, fixture.owner, &err);
-    (void)in_stream(one, database, "BEGIN", &code);
+    one = fixture_stream(&fixture, database);
+    two = fixture_stream(&fixture, database);
+    (void)stream_sql(&fixture, one, "BEGIN", &code);
     ok(code == ERR_NONE && !stream_is_autocommit(one), "a stream holds a transaction");
-    is_str(in_stream(one, database, "INSERT INTO t VALUES (1)", &code), "=1\n", "it writes in it");
+    is_str(stream_sql(&fixture, one, "INSERT INTO t VALUES (1)", &code), "=1\n", "it writes in it");
     is_sql(database, "SELECT count(*) FROM t", "0\n", "nobody else sees it yet");
-    is_str(
-        in_stream(two, database, "SELECT count(*) FROM t", &code), "0\n", "no other stream either");
+    is_str(stream_sql(&fixture, two, "SELECT count(*) FROM t", &code), "0\n",
+        "no other stream either");
     call_init(&waiting, &fixture);
     call_add(&waiting, "INSERT INTO t VALUES (2)");
     call_submit(&waiting, &fixture, database);
-    (void)in_stream(one, database, "COMMIT", &code);
+    (void)stream_sql(&fixture, one, "COMMIT", &code);
     ok(code == ERR_NONE && stream_is_autocommit(one), "it commits");
     call_wait(&waiting);
     is_str(call_text(&waiting), "=1\n", "who waited for the lock goes on");
     call_fini(&waiting);
     is_sql(database, "SELECT count(*) FROM t", "2\n", "both rows are there");
-    (void)in_stream(two, database, "BEGIN IMMEDIATE", &code);
-    (void)in_stream(two, database, "INSERT INTO t VALUES (3)", &code);
+    (void)stream_sql(&fixture, two, "BEGIN IMMEDIATE", &code);
+    (void)stream_sql(&fixture, two, "INSERT INTO t VALUES (3)", &code);
     stream_close(fixture.engine, two);
     is_sql(database, "INSERT INTO t VALUES (4)", "=1\n", "a closed stream gives the lock back");
     is_sql(database, "SELECT count(*) FROM t", "3\n", "and its transaction is gone");
-    (void)in_stream(one, database, "BEGIN IMMEDIATE", &code);
+    (void)stream_sql(&fixture, one, "BEGIN IMMEDIATE", &code);
     for (int i = 0; i < 200 && code == ERR_NONE; i++) { /* the tick ends it after stream_idle_ms */
         (void)poll(NULL, 0, 20);
         (void)run_sql(&fixture, database, "INSERT INTO t VALUES (5)", &code);
@@ -339,10 +320,10 @@ static void test_streams(void)
             break;
         code = ERR_NONE;
     }
-    (void)in_stream(one, database, "SELECT 1", &code);
+    (void)stream_sql(&fixture, one, "SELECT 1", &code);
     is_str(
         err_code_name(code), "stream_expired", "an idle transaction is rolled back, and said so");
-    is_str(in_stream(one, database, "SELECT 1", &code), "1\n", "the stream goes on after it");
+    is_str(stream_sql(&fixture, one, "SELECT 1", &code), "1\n", "the stream goes on after it");
     stream_close(fixture.engine, one);
     database_unref(database);
 }
@@ -370,16 +351,6 @@ struct writer {
     unsigned failed;
 };
 
-static bool try_here(struct database *database, struct request *request)
-{
-    bool taken;
-
-    loop_thread_enter();
-    taken = engine_try_here(fixture.engine, database, request);
-    loop_thread_leave();
-    return taken;
-}
-
 static void *write_many(void *argument)
 {
     struct writer *writer = argument;
@@ -395,7 +366,7 @@ static void *write_many(void *argument)
         call_bind_integer(&call, i);
         call.request.lane_hint = writer->number;
         /* This thread is a loop, too: every second write goes the way that only reads may. */
-        if (i % 2 == 0 || !try_here(writer->database, &call.request))
+        if (i % 2 == 0 || !call_try_here(&call, &fixture, writer->database))
             call_submit(&call, &fixture, writer->database);
         call_wait(&call);
         if (call.request.err.code != ERR_NONE)
