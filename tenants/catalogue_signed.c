@@ -72,7 +72,7 @@ void token_signed_key(struct str token, struct str tenant, struct str segment, u
 
 /* ---- keys ---- */
 
-static int load_keys(const struct store *store, enum setting_scope scope, uint64_t owner_id,
+int store_keys_of(const struct store *store, enum setting_scope scope, uint64_t owner_id,
     struct str *ret_keys, struct err *ret_err)
 {
     STORE_STATEMENT statement = NULL;
@@ -118,7 +118,8 @@ int store_keys_lookup(const struct store *store, struct str tenant, struct str d
 
     if (row <= 0)
         return row;
-    if (load_keys(store, SETTING_TENANT, ret_keys->tenant_id, &ret_keys->tenant_keys, ret_err) < 0)
+    if (store_keys_of(store, SETTING_TENANT, ret_keys->tenant_id, &ret_keys->tenant_keys, ret_err) <
+        0)
         return -1;
     if (database.len == 0)
         return store_finish(store, ret_err);
@@ -130,8 +131,9 @@ int store_keys_lookup(const struct store *store, struct str tenant, struct str d
     row = store_step(store, statement, ret_err);
     if (row < 0)
         return -1;
-    if (row > 0 && load_keys(store, SETTING_DATABASE, (uint64_t)sqlite3_column_int64(statement, 0),
-                       &ret_keys->database_keys, ret_err) < 0)
+    if (row > 0 &&
+        store_keys_of(store, SETTING_DATABASE, (uint64_t)sqlite3_column_int64(statement, 0),
+            &ret_keys->database_keys, ret_err) < 0)
         return -1;
     return store_finish(store, ret_err);
 }
