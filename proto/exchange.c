@@ -263,7 +263,13 @@ static struct str named_tenant(const struct exchange *x)
 
 static struct str named_database(const struct exchange *x)
 {
-    return (x->route->needs & NEEDS_DATABASE) != 0 ? x->params[1] : x->http.host_database;
+    if ((x->route->needs & NEEDS_DATABASE) != 0)
+        return x->params[1];
+    /* A namespace, where the host names a tenant alone. */
+    if ((x->route->needs & NEEDS_ONE_DATABASE) != 0 && x->http.host_database.len == 0 &&
+        x->http.host_tenant.len > 0)
+        return STR_LITERAL(SLUG_NAMESPACE_DATABASE);
+    return x->http.host_database;
 }
 
 /* Sets x->tenant_slug. Before any look-up: strangers learn nothing about tenants. */

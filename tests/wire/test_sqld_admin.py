@@ -82,6 +82,25 @@ def test_creation_with_settings(place):
     assert answer.status == 507 and answer.value["code"] == "quota_exceeded", answer
 
 
+def test_a_namespaces_key_opens_it_by_host_and_by_path(place):
+    key = Key()
+    for name in ("acme", "logs--acme"):
+        assert place.api.create(name, jwt_key=key.raw if name == "acme" else Key().raw) == (200, "")
+
+    def status(host=None, path="", token=None):
+        api = Api(place.server, token or key.token(id="acme"), headers={"Host": host} if host else None)
+        return api.post(path + "/v2/pipeline", {"requests": [execute("CREATE TABLE IF NOT EXISTS t(a)"), CLOSE]}).status
+
+    assert status("acme.db.example") == 200 and status("default--acme.db.example") == 200
+    assert status("acme.db.example", token=key.token()) == 200
+    assert status(path="/acme/default") == 200
+    assert status("logs--acme.db.example") == 401 and status(path="/acme/logs") == 401
+    assert status("acme.db.example", token=key.token(id="logs--acme")) == 403
+    assert status() == 401  # nothing says whose key counts
+    assert place.api.config("acme", jwt_key=Key().raw) == (200, "")
+    assert status("acme.db.example") == 401 and status(path="/acme/default") == 401
+
+
 @pytest.mark.parametrize("size, stored", [("1.5 GiB", 1610612736), ("10MB", 10**7), (5000000, 5000000), ("2097152", 2097152),
                                           ("2 mi", 2097152), ("3000k", 3000000), ("2097152 B", 2097152)])
 def test_sizes(place, size, stored):
