@@ -70,6 +70,11 @@ def test_a_verified_token_is_remembered(place):
         api.post("/v1/db/acme/default/query", {"sql": "SELECT 1"}).ok()
     # At most once on each loop: the connection stays on one.
     assert metric(place.admin, "good") == 1
+    for slug in ("other", "default", "nothing"):
+        api.post(f"/v1/db/acme/{slug}/query", {"sql": "SELECT 1"})
+    assert metric(place.admin, "good") == 1
+    api.post("/v1/db/rival/default/query", {"sql": "SELECT 1"}).ok()
+    assert metric(place.admin, "good") == 2
     assert place.status(token[:-4] + "AAAA") == 401
     assert metric(place.admin, "refused") == 1
 
