@@ -263,7 +263,13 @@ static struct str named_tenant(const struct exchange *x)
 
 static struct str named_database(const struct exchange *x)
 {
-    return (x->route->needs & NEEDS_DATABASE) != 0 ? x->params[1] : x->http.host_database;
+    if ((x->route->needs & NEEDS_DATABASE) != 0)
+        return x->params[1];
+    /* A namespace, where the host names a tenant alone. */
+    if ((x->route->needs & NEEDS_ONE_DATABASE) != 0 && x->http.host_database.len == 0 &&
+        x->http.host_tenant.len > 0)
+        return STR_LITERAL(SLUG_NAMESPACE_DATABASE);
+    return x->http.host_database;
 }
 
 /* Sets x->tenant_slug. Before any look-up: strangers learn nothing about tenants. */
@@ -391,9 +397,35 @@ static void authenticate(struct exchange *x) ON(loop_thread)
     directory_load_token(x->services->directory, &x->load);
 }
 
+/* Where no token is asked for, a page of anybody's, open on this machine, must not get in: neither
+ * as itself nor under a name of its own for this address. */
+static bool comes_from_a_page(const struct exchange *x)
+{
+    struct str host = x->http.host;
+
+    if (http_header_get(&x->http, "origin").ptr != NULL ||
+        http_header_get(&x->http, "sec-fetch-site").ptr != NULL)
+        return true;
+    if (str_is(host, "localhost"))
+        return false;
+    for (size_t i = 0; i < host.len; i++) {
+        if (strchr("0123456789abcdef.:[]", host.ptr[i]) == NULL ||
+            (host.ptr[0] != '[' && host.ptr[i] >= 'a'))
+            return true;
+    }
+    return false;
+}
+
+const struct router *exchange_router(const struct exchange *x)
+{
+    return x->router != NULL ? x->router : router_default();
+}
+
 void exchange_enter(struct exchange *x)
 {
-    if ((x->route->needs & NEEDS_PRINCIPAL) != 0) {
+    if (x->is_trusted && comes_from_a_page(x)) {
+        fail(x, ERR_FORBIDDEN, "pages in browsers are not let in here");
+    } else if ((x->route->needs & NEEDS_PRINCIPAL) != 0 && !x->is_trusted) {
         authenticate(x);
     } else if (check_body(x)) {
         x->route->handle(x);
@@ -406,7 +438,7 @@ void exchange_begin(struct exchange *x)
     struct err err = ERR_INIT;
 
     read_preferences(x);
-    if (router_find(router_default(), &x->http, &x->arena, &match, &err) < 0) {
+    if (router_find(exchange_router(x), &x->http, &x->arena, &match, &err) < 0) {
         fail_route(x, &match, &err);
         return;
     }

@@ -29,6 +29,7 @@
 struct dialect;
 struct exchange;
 struct hrana_batons;
+struct router;
 struct websocket_handler;
 
 /* What handlers may reach. One per loop. */
@@ -124,6 +125,7 @@ struct exchange {
     struct http_request http;
     struct http_response response;
     const struct services *services;
+    const struct router *router;             /* src's: the listener's; NULL: router_default() */
     const struct dialect *dialect;           /* never NULL after exchange_begin */
     const struct route *route;               /* NULL: none matched */
     struct str params[ROUTE_PARAMS_MAX];     /* decoded */
@@ -143,6 +145,7 @@ struct exchange {
     bool wants_msgpack;       /* Accept */
     bool body_is_msgpack;     /* Content-Type */
     bool integers_as_strings; /* X-Rookery-Integers: string */
+    bool is_trusted;          /* src's: whoever comes by this listener may all (--admin-open) */
     bool in_engine;           /* request was submitted and is not done */
 };
 

@@ -26,6 +26,8 @@ struct router *router_new(const struct dialect *const *table);
 void router_free(struct router *router); /* NULL is fine */
 /* The router over `dialects`, made on first use, for the life of the process. */
 const struct router *router_default(void);
+/* That of x's listener. */
+const struct router *exchange_router(const struct exchange *x);
 
 struct route_match {
     const struct dialect *dialect; /* also on failure: whose shape the error takes */

@@ -63,12 +63,13 @@ struct connection {
     bool serving;      /* connection_take_input is on the stack */
     bool trusted;      /* a proxy of ours */
     bool counted;      /* by address */
+    bool is_admin;     /* came by --listen-admin */
     struct address_key key;
     char remote[TURN_REMOTE_BYTES];
 };
 
 /* Takes a new connection from a listening handle. Refuses it (with a short answer) over a limit. */
-void connection_accept(struct loop *loop, uv_stream_t *listener) ON(loop_thread);
+void connection_accept(struct loop *loop, uv_stream_t *listener, bool is_admin) ON(loop_thread);
 /* The turn's answer is ready. */
 void connection_answer(struct connection *connection, struct turn *turn) ON(loop_thread);
 /* Bytes of a streamed answer are ready. */

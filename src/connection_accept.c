@@ -79,7 +79,7 @@ static void turn_away(struct connection *connection, struct str answer)
     uv_close(&connection->uv.handle, on_refused_closed);
 }
 
-void connection_accept(struct loop *loop, uv_stream_t *listener)
+void connection_accept(struct loop *loop, uv_stream_t *listener, bool is_admin)
 {
     static const struct str full =
         STR_LITERAL("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n"
@@ -91,6 +91,7 @@ void connection_accept(struct loop *loop, uv_stream_t *listener)
     enum admission_answer answer;
 
     connection->loop = loop;
+    connection->is_admin = is_admin;
     connection->wait = WAIT_NOTHING;
     connection->resumes_seen = UINT_MAX;
     list_init(&connection->link);

@@ -23,6 +23,7 @@ struct listener {
     } uv;
     struct list link; /* loop->listeners */
     struct loop *loop;
+    bool is_admin;
 };
 
 union address {
@@ -41,7 +42,7 @@ static void on_connection(uv_stream_t *stream, int status)
     if (status < 0)
         log_warn("listener.accept_failed", "error=\"%s\"", uv_strerror(status));
     else
-        connection_accept(listener->loop, stream);
+        connection_accept(listener->loop, stream, listener->is_admin);
     loop_thread_leave();
 }
 
@@ -136,7 +137,7 @@ static void on_listener_closed(uv_handle_t *handle)
 }
 
 /* The loop's own handle on `fd`, which it then owns. -1: errno. */
-static int attach(struct loop *loop, int fd, bool is_tcp)
+static int attach(struct loop *loop, int fd, bool is_tcp, bool is_admin)
 {
     struct listener *listener = mem_zalloc(sizeof(*listener));
     int rc;
@@ -147,6 +148,7 @@ static int attach(struct loop *loop, int fd, bool is_tcp)
         CHECK(uv_pipe_init(&loop->uv, &listener->uv.pipe, 0) == 0);
     listener->uv.handle.data = listener;
     listener->loop = loop;
+    listener->is_admin = is_admin;
     list_append(&loop->listeners, &listener->link);
     rc = is_tcp ? uv_tcp_open(&listener->uv.tcp, fd) : uv_pipe_open(&listener->uv.pipe, fd);
     if (rc == 0)
@@ -171,7 +173,7 @@ static int probe(const union address *address)
     return rc;
 }
 
-static int open_tcp(struct server *server, union address *address)
+static int open_tcp(struct server *server, union address *address, bool is_admin)
 {
     socklen_t len = sizeof(*address);
 
@@ -181,7 +183,7 @@ static int open_tcp(struct server *server, union address *address)
         int fd = bound_socket(address, true);
 
         if (fd < 0 || getsockname(fd, &address->any, &len) < 0 ||
-            attach(server->loops[i], fd, true) < 0)
+            attach(server->loops[i], fd, true, is_admin) < 0)
             return -1; /* port 0 is known after the first */
     }
     return 0;
@@ -213,7 +215,7 @@ static int clear_stale(const union address *address)
     return -1;
 }
 
-static int open_unix(struct server *server, const union address *address)
+static int open_unix(struct server *server, const union address *address, bool is_admin)
 {
     int fd;
 
@@ -225,7 +227,7 @@ static int open_unix(struct server *server, const union address *address)
     for (unsigned i = 0; i < server->loop_count; i++) {
         int own = i == 0 ? fd : fcntl(fd, F_DUPFD_CLOEXEC, 0);
 
-        if (own < 0 || attach(server->loops[i], own, false) < 0)
+        if (own < 0 || attach(server->loops[i], own, false, is_admin) < 0)
             return -1;
     }
     return 0;
@@ -250,6 +252,14 @@ static int parse(const char *text, union address *ret_address, struct err *ret_e
     return 0;
 }
 
+/* Nobody but this machine can connect to it. */
+static bool is_local(const union address *address)
+{
+    if (address->any.sa_family == AF_INET)
+        return ntohl(address->v4.sin_addr.s_addr) >> 24 == 127;
+    return address->any.sa_family == AF_UNIX || IN6_IS_ADDR_LOOPBACK(&address->v6.sin6_addr);
+}
+
 int listener_check(const struct options *options, struct err *ret_err)
 {
     union address where;
@@ -258,10 +268,19 @@ int listener_check(const struct options *options, struct err *ret_err)
         if (parse(options->listen.items[i], &where, ret_err) < 0)
             return -1;
     }
+    for (unsigned i = 0; i < options->listen_admin.count; i++) {
+        if (parse(options->listen_admin.items[i], &where, ret_err) < 0)
+            return -1;
+        if (options->admin_open && !is_local(&where))
+            return err_set(ret_err, ERR_BAD_REQUEST,
+                "listen-admin '%s' can be reached from elsewhere, where --admin-open would let "
+                "anybody in: use 127.0.0.1, [::1] or unix:/path, or turn --admin-open off",
+                options->listen_admin.items[i]);
+    }
     return 0;
 }
 
-int listener_open(struct server *server, const char *address,
+int listener_open(struct server *server, const char *address, bool is_admin,
     char ret_bound[LISTENER_ADDRESS_BYTES], struct err *ret_err)
 {
     union address where;
@@ -269,12 +288,12 @@ int listener_open(struct server *server, const char *address,
     if (parse(address, &where, ret_err) < 0)
         return -1;
     if (where.any.sa_family == AF_UNIX) {
-        if (open_unix(server, &where) < 0)
+        if (open_unix(server, &where, is_admin) < 0)
             return refuse(ret_err, address, errno);
         (void)snprintf(ret_bound, LISTENER_ADDRESS_BYTES, "%s", address);
         return 0;
     }
-    if (open_tcp(server, &where) < 0)
+    if (open_tcp(server, &where, is_admin) < 0)
         return refuse(ret_err, address, errno);
     describe(&where, ret_bound);
     return 0;
@@ -290,10 +309,10 @@ void listener_close_all(struct loop *loop)
     }
 }
 
-void listener_unlink_all(const struct options *options, unsigned count)
+void listener_unlink_all(const struct option_list *list, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
-        if (strncmp(options->listen.items[i], "unix:", 5) == 0)
-            (void)unlink(options->listen.items[i] + 5);
+        if (strncmp(list->items[i], "unix:", 5) == 0)
+            (void)unlink(list->items[i] + 5);
     }
 }

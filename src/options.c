@@ -25,6 +25,11 @@ const struct option_row option_rows[] = {
         "folder of the catalogue and all databases; made with mode 0700"},
     {"listen", OPTION_LIST, AT(listen), "127.0.0.1:8080", 0, 0, NULL, FIXED, "Place",
         "address: 1.2.3.4:PORT, [::1]:PORT, unix:/path; repeatable; port 0 takes a free one"},
+    {"listen-admin", OPTION_LIST, AT(listen_admin), "", 0, 0, NULL, FIXED, "Place",
+        "address of sqld's admin API (namespaces), for operator tokens; likewise repeatable"},
+    {"admin-open", OPTION_BOOL, AT(admin_open), "off", 0, 0, NULL, FIXED, "Place",
+        "no token on --listen-admin: whoever can connect may all; on this machine's own addresses "
+        "and Unix sockets only"},
     {"config", OPTION_TEXT, AT(config_file), "", 0, 4000, NULL, FIXED, "Place",
         "INI file with the same names: name = value"},
     {"bootstrap-token-file", OPTION_TEXT, AT(bootstrap_token_file), "", 0, 4000, NULL, FIXED,

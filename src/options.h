@@ -29,6 +29,8 @@ struct options {
     const char *config_file; /* arena, like every text below */
     const char *data_dir;
     struct option_list listen;
+    struct option_list listen_admin;
+    bool admin_open;
     unsigned loops;
 
     uint64_t max_head_bytes;

@@ -210,6 +210,12 @@ bool process_routes_serve(struct turn *turn)
     struct exchange *x = &turn->x;
     const struct route *route = NULL;
 
+    if (x->router != NULL) { /* a listener with routes of its own, and no others */
+        if (likely(!atomic_load_explicit(&turn->loop->server->draining, memory_order_relaxed)))
+            return false;
+        refuse_draining(x);
+        return true;
+    }
     if (x->http.method == HTTP_METHOD_OPTIONS) {
         answer_options(x);
         return true;

@@ -137,20 +137,37 @@ static int open_catalogue(struct server *server, struct err *ret_err)
     return data_dir_write_secret(options->bootstrap_token_file, token, ret_err);
 }
 
-static int open_listeners(struct server *server, char *ret_all, size_t size, struct err *ret_err)
+/* `count` grows with each that is ours. */
+static int open_list(struct server *server, const struct option_list *list, bool is_admin,
+    unsigned *count, struct buf *all, struct err *ret_err)
 {
-    const struct option_list *list = &server->options->listen;
     char bound[LISTENER_ADDRESS_BYTES];
-    size_t at = 0;
 
-    for (; server->listening < list->count; server->listening++) {
-        if (listener_open(server, list->items[server->listening], bound, ret_err) < 0)
+    for (; *count < list->count; ++*count) {
+        if (listener_open(server, list->items[*count], is_admin, bound, ret_err) < 0)
             return -1;
-        at += (size_t)snprintf(
-            ret_all + at, size - at, "%s%s", server->listening == 0 ? "" : ",", bound);
-        at = MIN(at, size - 1);
+        if (*count > 0)
+            buf_char(all, ',');
+        buf_cstr(all, bound);
     }
     return 0;
+}
+
+static int open_listeners(struct server *server, struct buf *listen, struct err *ret_err)
+{
+    const struct options *options = server->options;
+    struct buf admin = {0};
+    int rc = 0;
+
+    if (open_list(server, &options->listen, false, &server->listening, listen, ret_err) < 0 ||
+        open_list(server, &options->listen_admin, true, &server->listening_admin, &admin, ret_err) <
+            0)
+        rc = -1;
+    else if (admin.len > 0)
+        log_info("server.admin", "listen=%.*s open=%s", STR_ARGS(buf_view(&admin)),
+            options->admin_open ? "true" : "false");
+    buf_fini(&admin);
+    return rc;
 }
 
 static void make_loops(struct server *server)
@@ -333,7 +350,8 @@ static void stop_loops(struct server *server, bool started)
     mem_free(server->loops);
     server->loops = NULL;
     server->loop_count = 0;
-    listener_unlink_all(server->options, server->listening);
+    listener_unlink_all(&server->options->listen, server->listening);
+    listener_unlink_all(&server->options->listen_admin, server->listening_admin);
 }
 
 static void stop_engine(struct server *server)
@@ -358,7 +376,7 @@ static int code_of(const struct err *err, int otherwise)
     return err->code == ERR_BUSY ? EXIT_DATA_BUSY : otherwise;
 }
 
-static int start(struct server *server, char *ret_listen, size_t size)
+static int start(struct server *server, struct buf *listen)
 {
     struct err err = ERR_INIT;
 
@@ -379,7 +397,7 @@ static int start(struct server *server, char *ret_listen, size_t size)
         return complain(&err, EXIT_CONFIG);
     process_routes_init(server);
     make_loops(server);
-    if (open_listeners(server, ret_listen, size, &err) < 0)
+    if (open_listeners(server, listen, &err) < 0)
         return complain(&err, err.code == ERR_BAD_REQUEST ? EXIT_CONFIG : EXIT_LISTEN);
     return EXIT_OK;
 }
@@ -405,7 +423,7 @@ int server_run(struct options *options,
     void *reload_argument)
 {
     struct server *server = mem_zalloc(sizeof(*server));
-    char listen[OPTION_LIST_MAX * 64];
+    struct buf listen = {0};
     int code;
 
     server->options = options;
@@ -416,12 +434,13 @@ int server_run(struct options *options,
     admission_init(
         &server->admission, options->max_connections, options->max_connections_per_address);
     raise_limits();
-    code = start(server, listen, sizeof(listen));
+    code = start(server, &listen);
+    buf_char(&listen, '\0');
     if (code == EXIT_OK) {
         for (unsigned i = 0; i < server->loop_count; i++)
             loop_start(server->loops[i]);
         check_descriptors(options);
-        announce(server, listen);
+        announce(server, listen.bytes);
         run(server, reload, reload_argument);
     }
     stop_loops(server, code == EXIT_OK);
@@ -431,6 +450,7 @@ int server_run(struct options *options,
             (unsigned long long)((clock_now_ns() - server->started_ns) / NS_PER_S));
     if (server->lock_fd >= 0)
         (void)close(server->lock_fd);
+    buf_fini(&listen);
     admission_fini(&server->admission);
     mem_free(server);
     return code;

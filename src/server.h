@@ -39,8 +39,9 @@ struct server {
     pthread_t verifier_thread;
     struct loop **loops; /* owned */
     unsigned loop_count;
-    unsigned listening; /* the first so many addresses of options->listen are ours */
-    pthread_t *threads; /* the engine's */
+    unsigned listening;       /* the first so many addresses of options->listen are ours */
+    unsigned listening_admin; /* likewise of options->listen_admin */
+    pthread_t *threads;       /* the engine's */
     unsigned thread_count;
     int lock_fd;
     int log_fd;

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "proto/sqld_admin/sqld_admin.h"
 #include "src/process_routes.h"
 #include "tenants/base/check.h"
 #include "tenants/base/clock.h"
@@ -39,7 +40,7 @@ static void label_once(unsigned cell, const char *dialect, const char *route, in
     metrics_label(METRIC_REQUESTS, cell, mem_strdup(text));
 }
 
-/* Rows: 0 no route, then the process's own, then each dialect's. */
+/* Rows: 0 no route, then the process's own, then each dialect's, then the admin API's. */
 static unsigned route_index(const struct exchange *x, const char **ret_dialect)
 {
     unsigned base = 1;
@@ -56,6 +57,10 @@ static unsigned route_index(const struct exchange *x, const char **ret_dialect)
             return base + (unsigned)(x->route - (*at)->routes);
         }
         base += (unsigned)(*at)->route_count;
+    }
+    if (x->router != NULL) {
+        *ret_dialect = sqld_admin_dialect.name;
+        return base + (unsigned)(x->route - sqld_admin_dialect.routes);
     }
     return 0;
 }

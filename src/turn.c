@@ -1,6 +1,7 @@
 #include "src/turn.h"
 
 #include "proto/router.h"
+#include "proto/sqld_admin/sqld_admin.h"
 #include "src/connection.h"
 #include "src/process_routes.h"
 #include "src/traffic.h"
@@ -56,6 +57,10 @@ struct turn *turn_take(struct loop *loop, struct connection *connection)
     }
     turn->connection = connection;
     turn->x.owner = connection;
+    if (connection->is_admin) {
+        turn->x.router = sqld_admin_router();
+        turn->x.is_trusted = loop->server->options->admin_open;
+    }
     loop->turn_count++;
     return turn;
 }
@@ -161,10 +166,10 @@ void turn_begin(struct turn *turn)
 void turn_find_dialect(struct turn *turn)
 {
     struct exchange *x = &turn->x;
-    struct route_match match = {.dialect = dialects[0]};
+    struct route_match match;
     struct err err = ERR_INIT;
 
-    if (router_find(router_default(), &x->http, &x->arena, &match, &err) < 0)
+    if (router_find(exchange_router(x), &x->http, &x->arena, &match, &err) < 0)
         log_debug("http.no_route", "request=%.*s", STR_ARGS(x->http.request_id));
     x->dialect = match.dialect;
 }

@@ -200,6 +200,7 @@ struct database_info {
     int64_t restorable_until_wall_ms;
     const struct database_settings *settings; /* NULL in lists and creations */
     const struct usage_totals *usage;         /* NULL in lists and creations */
+    struct str jwt_key;                       /* catalogue_database_get() only; empty: none */
 };
 
 struct database_list {

@@ -142,7 +142,9 @@ int store_database_get(const struct store *store, const struct database_input *i
 
     if (store_tenant_find(store, input->tenant, &tenant, ret_err) < 0 ||
         find_database(store, &tenant, input->database, ret_info, ret_err) < 0 ||
-        with_settings(store, ret_info, ret_err) < 0 || with_usage(store, ret_info, ret_err) < 0)
+        with_settings(store, ret_info, ret_err) < 0 || with_usage(store, ret_info, ret_err) < 0 ||
+        store_keys_of(store, SETTING_DATABASE, ret_info->database_id, &ret_info->jwt_key, ret_err) <
+            0)
         return -1;
     return store_finish(store, ret_err);
 }

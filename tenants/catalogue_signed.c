@@ -53,11 +53,11 @@ static size_t append(char *out, size_t at, struct str text, size_t most)
     return at + len + 1;
 }
 
-void token_signed_key(struct str token, struct str tenant, struct str segment, uint64_t epoch,
-    unsigned char out[SIGNED_KEY_BYTES])
+void token_signed_key(struct str token, struct str tenant, const struct str *segment,
+    uint64_t epoch, unsigned char out[SIGNED_KEY_BYTES])
 {
     /* One over each limit: a name that is too long is no other's. */
-    char text[sizeof(epoch) + SIGNED_TOKEN_MAX + SLUG_TENANT_MAX + SLUG_SEGMENT_MAX + 5];
+    char text[sizeof(epoch) + SIGNED_TOKEN_MAX + SLUG_TENANT_MAX + SLUG_SEGMENT_MAX + 8];
     size_t at = sizeof(epoch);
 
     CHECK(token.len <= SIGNED_TOKEN_MAX);
@@ -66,13 +66,15 @@ void token_signed_key(struct str token, struct str tenant, struct str segment, u
     at += token.len;
     text[at++] = '\0';
     at = append(text, at, tenant, SLUG_TENANT_MAX + 1);
-    at = append(text, at, segment, SLUG_SEGMENT_MAX + 1);
+    text[at++] = segment == NULL ? 'T' : 'D';
+    if (segment != NULL)
+        at = append(text, at, *segment, SLUG_SEGMENT_MAX + 1);
     sha256(str_make(text, at), out);
 }
 
 /* ---- keys ---- */
 
-static int load_keys(const struct store *store, enum setting_scope scope, uint64_t owner_id,
+int store_keys_of(const struct store *store, enum setting_scope scope, uint64_t owner_id,
     struct str *ret_keys, struct err *ret_err)
 {
     STORE_STATEMENT statement = NULL;
@@ -118,7 +120,8 @@ int store_keys_lookup(const struct store *store, struct str tenant, struct str d
 
     if (row <= 0)
         return row;
-    if (load_keys(store, SETTING_TENANT, ret_keys->tenant_id, &ret_keys->tenant_keys, ret_err) < 0)
+    if (store_keys_of(store, SETTING_TENANT, ret_keys->tenant_id, &ret_keys->tenant_keys, ret_err) <
+        0)
         return -1;
     if (database.len == 0)
         return store_finish(store, ret_err);
@@ -130,8 +133,9 @@ int store_keys_lookup(const struct store *store, struct str tenant, struct str d
     row = store_step(store, statement, ret_err);
     if (row < 0)
         return -1;
-    if (row > 0 && load_keys(store, SETTING_DATABASE, (uint64_t)sqlite3_column_int64(statement, 0),
-                       &ret_keys->database_keys, ret_err) < 0)
+    if (row > 0 &&
+        store_keys_of(store, SETTING_DATABASE, (uint64_t)sqlite3_column_int64(statement, 0),
+            &ret_keys->database_keys, ret_err) < 0)
         return -1;
     return store_finish(store, ret_err);
 }
@@ -193,6 +197,7 @@ struct reach {
     bool some_write; /* some of it may be written */
     bool here_write; /* the database of the request may be */
     bool here;       /* is named */
+    bool is_tenants; /* whichever database the request had named, it would be the same */
 };
 
 static int find_reach(const struct signed_lookup *lookup, const struct store_keys *keys,
@@ -203,7 +208,8 @@ static int find_reach(const struct signed_lookup *lookup, const struct store_key
     struct str here = database_of(lookup->segment);
     char *lowered = arena_alloc(arena, here.len + 1);
 
-    *reach = (struct reach){.globs = arena_array(arena, claims->scope_count + 1, sizeof(here))};
+    *reach = (struct reach){.is_tenants = verification->by != SIGNED_BY_DATABASE,
+        .globs = arena_array(arena, claims->scope_count + 1, sizeof(here))};
     if (reach->globs == NULL || lowered == NULL)
         return err_set(ret_err, ERR_TOO_LARGE, "the request needs too much memory");
     (void)slug_lower(here, lowered, here.len);
@@ -230,6 +236,8 @@ static int find_reach(const struct signed_lookup *lookup, const struct store_key
     }
     if (reach->glob_count == 0)
         return err_set(ret_err, ERR_NAMESPACE_MISMATCH, "Token namespace mismatch");
+    if (reach->some_read && reach->some_write)
+        reach->is_tenants = false;
     /* A principal has the same rights wherever it gets: those of the database it asks for, and to
      * read where none is named. */
     if (reach->some_read && reach->some_write && reach->here) {
@@ -262,6 +270,7 @@ static int make_principal(struct catalogue_call *call, const struct signed_looku
     principal.claims_json = STR_LITERAL("{}");
     principal.database_globs = reach.globs;
     principal.database_glob_count = reach.glob_count;
+    principal.is_tenants = reach.is_tenants;
     principal.created_wall_ms = clock_wall_ms();
     principal.expires_wall_ms = claims->expires_wall_ms;
     if (keys->requests_per_second > 0) {

@@ -161,6 +161,9 @@ struct store_keys {
     struct str tenant_keys; /* empty: none */
     struct str database_keys;
 };
+/* The keys of one; *ret_keys is untouched when there are none. */
+int store_keys_of(const struct store *store, enum setting_scope scope, uint64_t owner_id,
+    struct str *ret_keys, struct err *ret_err) MUST_CHECK;
 int store_keys_lookup(const struct store *store, struct str tenant, struct str database,
     struct store_keys *ret_keys, struct err *ret_err) MUST_CHECK;
 int store_whoami(const struct store *store, struct whoami *ret_whoami, struct err *ret_err)

@@ -279,15 +279,21 @@ struct principal *directory_token(struct directory *directory, struct str token)
 struct principal *directory_credentials(
     struct directory *directory, struct str text, struct str tenant_slug, struct str database_slug)
 {
+    uint64_t epoch = catalogue_verifier_epoch(directory->catalogue);
     unsigned char key[SIGNED_KEY_BYTES];
+    struct str view = str_make((const char *)key, sizeof(key));
+    struct principal *principal;
 
     if (!token_is_signed(text))
         return directory_token(directory, text);
     if (!token_signed_is_sound(text))
         return NULL;
-    token_signed_key(
-        text, tenant_slug, database_slug, catalogue_verifier_epoch(directory->catalogue), key);
-    return table_get(directory, &directory->tokens, str_make((const char *)key, sizeof(key)));
+    token_signed_key(text, tenant_slug, NULL, epoch, key);
+    principal = table_get(directory, &directory->tokens, view);
+    if (likely(principal != NULL))
+        return principal;
+    token_signed_key(text, tenant_slug, &database_slug, epoch, key);
+    return table_get(directory, &directory->tokens, view);
 }
 
 struct database *directory_database(
@@ -484,8 +490,8 @@ static void cache(struct directory *directory, const struct directory_load *load
     if (load->principal != NULL) {
         key = str_make((const char *)hash, sizeof(hash));
         if (token_is_signed(load->token))
-            token_signed_key(
-                load->token, load->tenant_slug, load->database_slug, load->epoch, hash);
+            token_signed_key(load->token, load->tenant_slug,
+                load->principal->is_tenants ? NULL : &load->database_slug, load->epoch, hash);
         else if (token_parse(load->token, &prefix, &key, NULL) < 0)
             return;
         filled.value = principal_ref(load->principal);

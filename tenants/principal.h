@@ -43,6 +43,7 @@ struct principal {
     size_t branch_glob_count;
     const struct str *tables; /* table scope; none: every table. Compared without case */
     size_t table_count;
+    bool is_tenants;        /* of a signed token: the same whichever database a request names */
     struct str claims_json; /* "{}" when none */
     int64_t created_wall_ms;
     int64_t expires_wall_ms;                        /* 0: never */

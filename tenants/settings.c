@@ -42,7 +42,7 @@ static const struct setting table[] = {
         false, "what clients are told while blockReads or blockWrites is on",
         FIELD(database_settings, block_reason)},
     {"txn_timeout_s", "txnTimeoutS", SETTING_DATABASE, SETTING_NUMBER, 0, 1, 604800, NULL,
-        "seconds", CAP_ADMIN, false,
+        "seconds", CAP_OPERATOR, false,
         "longest transaction over several requests; 0: the server's default",
         FIELD(database_settings, txn_timeout_s)},
     {"jwt_key", "jwtKey", SETTING_DATABASE, SETTING_KEYS, 0, 0, 0, NULL, "", CAP_OPERATOR, false,

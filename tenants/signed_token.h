@@ -65,8 +65,9 @@ bool token_signed_is_sound(struct str text);
 
 #define SIGNED_TOKEN_MAX 8192
 #define SIGNED_KEY_BYTES SHA256_BYTES
-/* What a cache knows a verified token by: it, what the request named, and the verifier's epoch. */
-void token_signed_key(struct str token, struct str tenant, struct str segment, uint64_t epoch,
-    unsigned char out[SIGNED_KEY_BYTES]);
+/* What a cache knows a verified token by: it, the tenant and database that the request named, and
+ * the verifier's epoch. `segment` NULL: for every database of the tenant. */
+void token_signed_key(struct str token, struct str tenant, const struct str *segment,
+    uint64_t epoch, unsigned char out[SIGNED_KEY_BYTES]);
 
 #endif

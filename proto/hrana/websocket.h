@@ -73,6 +73,7 @@ struct hrana_socket {
     struct principal *principal; /* owned; NULL: no hello was good yet */
     struct database *database;   /* owned, with it */
     uint64_t generation;         /* of the catalogue when they were read */
+    uint64_t epoch;              /* of the keys of signed tokens, likewise */
     char *token;                 /* owned, secret: the last hello's */
     char *header_token;          /* owned, secret: from the upgrade's Authorization, or NULL */
     char *tenant;                /* owned: from the path; NULL: by host or token */

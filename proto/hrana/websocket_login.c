@@ -20,6 +20,7 @@ struct hrana_login {
     void (*continuation)(struct exchange *x);
     struct hrana_socket *socket;
     uint64_t generation;
+    uint64_t epoch;
     struct err err;
     bool again;
     bool inside; /* of the exchange: who ends it comes after */
@@ -83,6 +84,7 @@ static void settle(struct hrana_login *login) ON(loop_thread)
     socket->principal = x->principal;
     socket->database = x->database;
     socket->generation = login->generation;
+    socket->epoch = login->epoch;
     x->principal = NULL;
     x->database = NULL;
     if (!login->again)
@@ -180,6 +182,7 @@ static void start(struct hrana_socket *socket, bool again) ON(loop_thread)
     x->http.host_database = view(socket->host_database);
     /* Before anything is read: what changes from here on is seen by the next look. */
     login->generation = catalogue_generation(login->services.catalogue);
+    login->epoch = catalogue_verifier_epoch(login->services.catalogue);
     websocket_hold(socket->websocket);
     socket->login = login;
     enter(login, exchange_enter);
@@ -220,6 +223,8 @@ static bool is_current(const struct hrana_socket *socket)
                                : MIN(expires, socket->database->expires_wall_ms);
     return catalogue_is_current(catalogue, socket->principal->tenant_id, socket->generation) &&
            catalogue_is_current(catalogue, socket->database->tenant_id, socket->generation) &&
+           ((socket->principal->token_id & TOKEN_ID_SIGNED) == 0 ||
+               catalogue_verifier_epoch(catalogue) == socket->epoch) &&
            (likely(expires == 0) || expires > clock_wall_ms());
 }
 

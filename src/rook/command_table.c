@@ -132,7 +132,8 @@ static const char set_details[] =
     "false or null is sent as that, all else as text.\n"
     "\n"
     "  rook db set acme/orders durability=relaxed\n"
-    "  rook db set acme/scratch expiresAt=2027-01-01T00:00:00Z\n";
+    "  rook db set acme/scratch expiresAt=2027-01-01T00:00:00Z\n"
+    "  rook db set acme/orders blockWrites=true 'blockReason=not paid'   (operators)\n";
 
 static const char stats_details[] =
     "With a DATABASE: its size, rows, requests. Without: the figures of the whole server, for\n"

@@ -104,8 +104,37 @@ static void test_refs(void)
     ok(!slug_is_ref(STR_LITERAL("a b")), "it has no blank");
 }
 
+static void is_namespace(const char *text, const char *tenant, const char *database)
+{
+    struct slug_namespace got;
+    int rc = slug_namespace(str_from(text), &got, NULL);
+
+    if (tenant == NULL)
+        ok(rc < 0, "'%s' is no namespace", text);
+    else
+        ok(rc == 0 && str_is(str_make(got.tenant_text, got.tenant_len), tenant) &&
+                str_is(str_make(got.database_text, got.database_len), database),
+            "'%s' is %s/%s", text, tenant, database);
+}
+
+static void test_namespaces(void)
+{
+    is_namespace("acme", "acme", "default");
+    is_namespace("ACME", "acme", "default");
+    is_namespace("default", "default", "default");
+    is_namespace("logs--acme", "acme", "logs");
+    is_namespace("a-b--c-d", "c-d", "a-b");
+    for (size_t i = 0; i < 9; i++)
+        is_namespace((const char *[]){"", "--", "a--", "--a", "a--b--c", "a---b", "*", "x--*",
+                         "x--admin"}[i],
+            NULL, NULL);
+    is_namespace("a123456789a123456789a123456789", "a123456789a123456789a123456789", "default");
+    is_namespace("a123456789a123456789a123456789x", NULL, NULL);
+}
+
 int main(void)
 {
+    test_namespaces();
     test_tenants();
     test_databases();
     test_readings();

@@ -5,8 +5,9 @@ import signal
 import time
 
 import pytest
-from api import Admin, Api
-from hrana import CLOSE, Stream, batch, execute
+from api import Admin, Api, Database
+from hrana import CLOSE, Stream, batch, execute, stmt
+from hrana_socket import HranaSocket
 from signing import Key, b64, part, unsigned, with_hmac
 
 DDL = "CREATE TABLE IF NOT EXISTS t(a)"
@@ -69,6 +70,11 @@ def test_a_verified_token_is_remembered(place):
         api.post("/v1/db/acme/default/query", {"sql": "SELECT 1"}).ok()
     # At most once on each loop: the connection stays on one.
     assert metric(place.admin, "good") == 1
+    for slug in ("other", "default", "nothing"):
+        api.post(f"/v1/db/acme/{slug}/query", {"sql": "SELECT 1"})
+    assert metric(place.admin, "good") == 1
+    api.post("/v1/db/rival/default/query", {"sql": "SELECT 1"}).ok()
+    assert metric(place.admin, "good") == 2
     assert place.status(token[:-4] + "AAAA") == 401
     assert metric(place.admin, "refused") == 1
 
@@ -222,26 +228,64 @@ def test_other_keys_end_the_tokens_of_the_old_ones(place):
     assert place.status(fresh.token()) == 401
 
 
+def reload(place, text):
+    seen = len(place.server.events("config.reloaded"))
+    place.key_file.write_text(text)
+    place.server.process.send_signal(signal.SIGHUP)
+    deadline = time.monotonic() + 30
+    while len(place.server.events("config.reloaded")) == seen:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def test_sighup_reads_the_servers_keys_again(place):
     old, fresh = place.keys["EdDSA"].token(), Key()
     api = Api(place.server, old)
     api.post("/v1/db/acme/default/query", {"sql": "SELECT 1"}).ok()
-
-    def reload(text):
-        seen = len(place.server.events("config.reloaded"))
-        place.key_file.write_text(text)
-        place.server.process.send_signal(signal.SIGHUP)
-        deadline = time.monotonic() + 30
-        while len(place.server.events("config.reloaded")) == seen:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-
-    reload("this is no key")
+    reload(place, "this is no key")
     assert place.server.events("jwt.keys_refused")
     api.post("/v1/db/acme/default/query", {"sql": "SELECT 1"}).ok()
-    reload(fresh.raw)
+    reload(place, fresh.raw)
     api.post("/v1/db/acme/default/query", {"sql": "SELECT 1"}).refused(401)
     assert place.status(fresh.token()) == 200
+
+
+def socket_of(place, token, tenant="acme", hello=False):
+    return HranaSocket(Database(Api(place.server, token), tenant, "default"), hello=hello)
+
+
+def test_hello_takes_them_as_http_does(place):
+    now, key = int(time.time()), place.keys["ES256"]
+    for token, code in ((Key().token(), "AUTH_JWT_INVALID"), (unsigned({}), "AUTH_JWT_INVALID"),
+                        ("a" * 9000 + ".b.c", "AUTH_JWT_INVALID"),
+                        (key.token(exp=now - 3600), "AUTH_JWT_EXPIRED"), (key.token(nbf=now + 3600), "AUTH_JWT_IMMATURE"),
+                        (key.token(id="rival"), "NAMESPACE_MISMATCH")):
+        with socket_of(place, token) as one:
+            one.send_hello()
+            answer = one.receive()
+            assert answer["type"] == "hello_error" and answer["error"]["code"] == code, answer
+    with socket_of(place, key.token(id="acme", a="ro"), hello=True) as one:
+        one.one("open_stream", stream_id=1)
+        one.one("execute", stream_id=1, stmt=stmt("SELECT 1"))
+        assert one.fails("execute", stream_id=1, stmt=stmt("INSERT INTO t VALUES (1)")) == "SQLITE_AUTH"
+
+
+def test_other_keys_end_open_connections(place):
+    tenants = Key()
+    place.admin.api.patch("/v1/admin/tenants/acme", {"jwtKey": tenants.raw}).ok()
+    by_tenant = socket_of(place, tenants.token(), hello=True)
+    by_server = socket_of(place, place.keys["EdDSA"].token(), hello=True)
+    for one in (by_tenant, by_server):
+        one.one("open_stream", stream_id=1)
+    place.admin.api.patch("/v1/admin/tenants/acme", {"jwtKey": None}).ok()
+    by_tenant.send("execute", stream_id=1, stmt=stmt("SELECT 1"))
+    assert by_tenant.receive()["type"] == "hello_error"
+    by_server.one("execute", stream_id=1, stmt=stmt("SELECT 1"))
+    reload(place, Key().raw)
+    by_server.send("execute", stream_id=1, stmt=stmt("SELECT 1"))
+    assert by_server.receive()["type"] == "hello_error"
+    for one in (by_tenant, by_server):
+        one.close()
 
 
 def test_a_deleted_tenant_ends_its_tokens(place):
