@@ -37,6 +37,7 @@ class Target:
     wrong_path: str
     idle_ms: int = 0  # how long a transaction may idle; 0: the check for it is left out
     patience_s: int = 60
+    renew: object = None  # () -> None: empties the database before each program
 
     def environment(self, scheme):
         rows = {"LIBSQL_URL": f"{scheme}://{self.address}{self.path}", "LIBSQL_TOKEN": self.token,
@@ -59,6 +60,8 @@ class Program:
     def run(self, target, *words, scheme=None):
         """Runs it (the checks whose names have one of the words). Returns Results."""
         folder = self.install()
+        if target.renew is not None:
+            target.renew()
         env = {**target.environment(scheme or self.scheme), **dict(self.extra)}
         try:
             done = subprocess.run([*self.command, *words], cwd=folder, env=env, capture_output=True,
@@ -120,23 +123,32 @@ def _install(folder, pinned, command, env=None):
 
 
 def _copy(source, folder):
-    """The programs beside their packages, where Node looks for them."""
-    for path in source.iterdir():
-        if path.is_dir():
-            shutil.copytree(path, folder / path.name, dirs_exist_ok=True)
-        else:
+    """A file, or a folder's files: the programs beside their packages, where Node looks for them."""
+    for path in source.iterdir() if source.is_dir() else [source]:
+        if path.is_file():
             shutil.copy(path, folder)
 
 
-def node(name="js"):
+def _node(name, source, more):
     _need("node", "nodejs")
     _need("npm", "npm")
-    source = HERE / name
     with _locked(name) as folder:
         _install(folder, [source / "package.json", source / "package-lock.json"],
                  ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"])
-        _copy(source, folder)
+        for path in (source, *more):
+            _copy(path, folder)
     return folder
+
+
+def node():
+    folder = _node("js", HERE / "js", [])
+    (folder / "drizzle").mkdir(exist_ok=True)
+    _copy(HERE / "apps" / "drizzle", folder / "drizzle")
+    return folder
+
+
+def prisma():
+    return _node("prisma", HERE / "apps" / "prisma", [HERE / "js" / "checks.mjs"])
 
 
 def python():
@@ -159,6 +171,8 @@ HTTP = [
     Program("client-http", "http", node, ("node", "client.mjs")),
     *(Program(f"{form}-http", "http", node, ("node", "hrana.mjs"), (("LIBSQL_HRANA", form),))
       for form in ("hrana2", "hrana3", "hrana3-protobuf")),
+    Program("drizzle-http", "http", node, ("node", "drizzle/app.mjs")),
+    Program("prisma-http", "http", prisma, ("node", "app.mjs")),
     Program("libsql-client-http", "http", python, (PYTHON, "libsql_client_checks.py"), PACKAGES),
     Program("libsql-http", "http", python, (PYTHON, "libsql_checks.py"), PACKAGES),
 ]
@@ -166,6 +180,7 @@ WEBSOCKET = [
     Program("client-ws", "ws", node, ("node", "client.mjs")),
     *(Program(f"{form}-ws", "ws", node, ("node", "hrana.mjs"), (("LIBSQL_HRANA", form),))
       for form in ("hrana1", "hrana2", "hrana3", "hrana3-protobuf")),
+    Program("drizzle-ws", "ws", node, ("node", "drizzle/app.mjs")),
     Program("libsql-client-ws", "ws", python, (PYTHON, "libsql_client_checks.py"), PACKAGES),
 ]
 PROGRAMS = HTTP + WEBSOCKET

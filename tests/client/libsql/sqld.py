@@ -50,19 +50,21 @@ class Sqld:
             self.__exit__()
             raise
         return programs.Target(f"localhost:{self.port}", "/", tokens["token"], tokens["readToken"],
-                               f"127.0.0.1:{self.port}", "/", idle_ms=IDLE_MS)
+                               f"127.0.0.1:{self.port}", "/", idle_ms=IDLE_MS, renew=self.renew)
 
     def __exit__(self, *_):
         self.process.kill()
         self.process.wait()
 
+    def renew(self):
+        self._ask("DELETE", "")
+        self._ask("POST", "/create")
+
     def _make_namespace(self):
-        request = urllib.request.Request(f"http://127.0.0.1:{self.admin_port}/v1/namespaces/default/create", b"{}",
-                                         {"Content-Type": "application/json"})
         end = time.monotonic() + START_S
         while True:
             try:
-                urllib.request.urlopen(request, timeout=START_S).close()
+                self._ask("POST", "/create")
                 return
             except urllib.error.HTTPError as answer:
                 if answer.code == 400:  # it exists
@@ -72,3 +74,9 @@ class Sqld:
                 if time.monotonic() > end or self.process.poll() is not None:
                     raise programs.Unavailable(f"sqld does not start; see {self.folder / 'log'}") from None
                 time.sleep(0.05)
+
+    def _ask(self, method, what):
+        url = f"http://127.0.0.1:{self.admin_port}/v1/namespaces/default{what}"
+        request = urllib.request.Request(url, b"{}" if method == "POST" else None,
+                                         {"Content-Type": "application/json"}, method=method)
+        urllib.request.urlopen(request, timeout=START_S).close()
