@@ -15,14 +15,12 @@
 #include "tenants/base/mem.h"
 #include "tenants/base/random.h"
 #include "tenants/base/thread.h"
-#include "tenants/manifest.h"
+#include "tenants/family_internal.h"
 #include "tenants/vfs_internal.h"
 #include "tenants/vfs_io.h"
 
-#define MANIFEST_FILE "MANIFEST"
 #define MANIFEST_GONE "MANIFEST.gone"
 #define MAKING_SUFFIX ".new"
-#define HEAD_FORMAT 1
 #define DEFAULT_REF "main"
 
 void family_new_id(char out[ID_HEX_BYTES])
@@ -40,15 +38,8 @@ void family_new_id(char out[ID_HEX_BYTES])
 
 /* ------------------------------------------------------------------ paths */
 
-struct place {
-    const char *data_dir;
-    const char *family_id;
-    char parent[FAMILY_PATH_MAX]; /* data/db/<2 hex> */
-    char folder[FAMILY_PATH_MAX];
-};
-
-static int place_init(
-    struct place *place, const char *data_dir, const char *family_id, struct err *ret_err)
+int family_place_init(
+    struct family_place *place, const char *data_dir, const char *family_id, struct err *ret_err)
 {
     int len;
 
@@ -66,17 +57,18 @@ static int place_init(
 }
 
 /* Where a family is while it is made. */
-static struct place place_of_making(const struct place *place)
+static struct family_place place_of_making(const struct family_place *place)
 {
-    struct place made = *place;
+    struct family_place made = *place;
     int len = snprintf(
         made.folder, sizeof(made.folder), "%s/%s" MAKING_SUFFIX, place->parent, place->family_id);
 
-    CHECK(len < FAMILY_PATH_MAX); /* place_init() left room */
+    CHECK(len < FAMILY_PATH_MAX); /* family_place_init() left room */
     return made;
 }
 
-static const char *path_in(const struct place *place, const char *name, char out[FAMILY_PATH_MAX])
+const char *family_path_in(
+    const struct family_place *place, const char *name, char out[FAMILY_PATH_MAX])
 {
     int len = snprintf(out, FAMILY_PATH_MAX, "%s/%s", place->folder, name);
 
@@ -85,7 +77,7 @@ static const char *path_in(const struct place *place, const char *name, char out
     return out;
 }
 
-static int io_failed(struct err *ret_err, const char *what, const char *path)
+int family_io_failed(struct err *ret_err, const char *what, const char *path)
 {
     return err_set_errno(ret_err, ERR_IO, errno, "cannot %s '%s'", what, path);
 }
@@ -103,13 +95,13 @@ static struct {
 static int make_and_sync(const char *path, struct err *ret_err)
 {
     if (io_mkdir(path, 0700) < 0 && errno != EEXIST)
-        return io_failed(ret_err, "make", path);
+        return family_io_failed(ret_err, "make", path);
     if (io_sync_folder_of(path) < 0)
-        return io_failed(ret_err, "sync the folder of", path);
+        return family_io_failed(ret_err, "sync the folder of", path);
     return 0;
 }
 
-static int make_parents_locked(struct place *place, struct err *ret_err)
+static int make_parents_locked(struct family_place *place, struct err *ret_err)
 {
     char top[FAMILY_PATH_MAX];
     unsigned prefix = 0;
@@ -135,7 +127,7 @@ static int make_parents_locked(struct place *place, struct err *ret_err)
     return 0;
 }
 
-static int make_parents(struct place *place, struct err *ret_err)
+static int make_parents(struct family_place *place, struct err *ret_err)
 {
     int rc;
 
@@ -154,12 +146,8 @@ void family_forget_folders(void)
 
 /* ------------------------------------------------------------------ folder contents */
 
-typedef int (*on_entry_fn)(
-    const struct place *place, const char *name, const void *context, struct err *ret_err);
-
-/* Calls on_entry for each name in the folder; what it returns other than 0 ends it. */
-static int each_entry(
-    const struct place *place, on_entry_fn on_entry, const void *context, struct err *ret_err)
+int family_each_entry(const struct family_place *place, family_entry_fn on_entry,
+    const void *context, struct err *ret_err)
 {
     /* Not opendir(): a thread sanitizer does not see the descriptor that it opens. */
     int fd = open(place->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -182,33 +170,32 @@ static int each_entry(
     return rc;
 }
 
-static int remove_entry(
-    const struct place *place, const char *name, const void *context, struct err *ret_err)
+int family_remove_entry(
+    const struct family_place *place, const char *name, const void *context, struct err *ret_err)
 {
     char path[FAMILY_PATH_MAX];
 
-    if (io_unlink(path_in(place, name, path)) < 0 && errno != ENOENT)
-        return io_failed(ret_err, "remove", path);
+    if (io_unlink(family_path_in(place, name, path)) < 0 && errno != ENOENT)
+        return family_io_failed(ret_err, "remove", path);
     return 0;
 }
 
-/* 1: it is there, 0: it is not. */
-static int is_there(const char *path, struct err *ret_err)
+int family_is_there(const char *path, struct err *ret_err)
 {
     struct stat status;
 
     if (stat(path, &status) == 0)
         return 1;
-    return errno == ENOENT ? 0 : io_failed(ret_err, "stat", path);
+    return errno == ENOENT ? 0 : family_io_failed(ret_err, "stat", path);
 }
 
 /* ------------------------------------------------------------------ MANIFEST */
 
-static int read_manifest(
-    const struct place *place, struct manifest *ret_manifest, struct err *ret_err)
+int family_read_manifest(
+    const struct family_place *place, struct manifest *ret_manifest, struct err *ret_err)
 {
     char path[FAMILY_PATH_MAX];
-    int fd = io_open(path_in(place, MANIFEST_FILE, path), O_RDONLY | O_CLOEXEC, 0);
+    int fd = io_open(family_path_in(place, MANIFEST_FILE, path), O_RDONLY | O_CLOEXEC, 0);
     struct stat status;
     char *text;
     ssize_t len;
@@ -217,7 +204,7 @@ static int read_manifest(
     if (fd < 0)
         return errno == ENOENT
                    ? err_set(ret_err, ERR_CORRUPT, "'%s' has no MANIFEST", place->folder)
-                   : io_failed(ret_err, "open", path);
+                   : family_io_failed(ret_err, "open", path);
     if (fstat(fd, &status) < 0 || status.st_size > MANIFEST_BYTES_MAX) {
         (void)io_close(fd);
         return err_set(ret_err, ERR_CORRUPT, "'%s' is not a MANIFEST", path);
@@ -225,21 +212,20 @@ static int read_manifest(
     text = mem_alloc((size_t)status.st_size + 1);
     len = io_read_all(fd, text, (size_t)status.st_size + 1, 0);
     (void)io_close(fd);
-    rc = len < 0 ? io_failed(ret_err, "read", path)
+    rc = len < 0 ? family_io_failed(ret_err, "read", path)
                  : manifest_parse(str_make(text, (size_t)len), ret_manifest, ret_err);
     mem_free(text);
     return rc;
 }
 
-/* A new file with these bytes; *ret_fd stays open for its sync. */
-static int write_file(const char *path, struct str bytes, int *ret_fd, struct err *ret_err)
+int family_write_file(const char *path, struct str bytes, int *ret_fd, struct err *ret_err)
 {
     int fd = io_open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
     if (fd < 0)
-        return io_failed(ret_err, "make", path);
+        return family_io_failed(ret_err, "make", path);
     if (bytes.len > 0 && io_write_all(fd, bytes.ptr, bytes.len, 0) < 0) {
-        (void)io_failed(ret_err, "write", path);
+        (void)family_io_failed(ret_err, "write", path);
         (void)io_close(fd);
         return -1;
     }
@@ -249,8 +235,8 @@ static int write_file(const char *path, struct str bytes, int *ret_fd, struct er
 
 /* ------------------------------------------------------------------ creating */
 
-static int write_text_of_manifest(
-    const struct place *place, const struct manifest *manifest, int *ret_fd, struct err *ret_err)
+int family_write_text(const struct family_place *place, const char *name,
+    const struct manifest *manifest, int *ret_fd, struct err *ret_err)
 {
     char path[FAMILY_PATH_MAX];
     struct buf text;
@@ -258,13 +244,13 @@ static int write_text_of_manifest(
 
     buf_init(&text, 0);
     manifest_print(manifest, &text);
-    rc = write_file(path_in(place, MANIFEST_FILE, path), buf_view(&text), ret_fd, ret_err);
+    rc = family_write_file(family_path_in(place, name, path), buf_view(&text), ret_fd, ret_err);
     buf_fini(&text);
     return rc;
 }
 
-static int write_first_manifest(const struct place *place, const char *base_id, const char *head_id,
-    int *ret_fd, struct err *ret_err)
+static int write_first_manifest(const struct family_place *place, const char *base_id,
+    const char *head_id, int *ret_fd, struct err *ret_err)
 {
     char stack[1][ID_HEX_BYTES];
     struct manifest_layer layer = {.kind = MANIFEST_BASE, .page_size = VFS_EMPTY_BYTES};
@@ -275,13 +261,13 @@ static int write_first_manifest(const struct place *place, const char *base_id, 
     (void)snprintf(stack[0], ID_HEX_BYTES, "%s", base_id);
     (void)snprintf(layer.id, ID_HEX_BYTES, "%s", base_id);
     (void)snprintf(head.id, ID_HEX_BYTES, "%s", head_id);
-    return write_text_of_manifest(place, &manifest, ret_fd, ret_err);
+    return family_write_text(place, MANIFEST_FILE, &manifest, ret_fd, ret_err);
 }
 
 /* Writes all files, *then* syncs them: on a journalling file system the first sync carries most of
  * what the others need. fds that are not open are -1. */
 static int write_files(
-    const struct place *place, const char *head_id, int fds[4], struct err *ret_err)
+    const struct family_place *place, const char *head_id, int fds[4], struct err *ret_err)
 {
     unsigned char page[VFS_EMPTY_BYTES];
     char base_id[ID_HEX_BYTES];
@@ -290,43 +276,43 @@ static int write_files(
     family_new_id(base_id);
     vfs_empty_database(page);
     (void)snprintf(name, sizeof(name), "base-%s", base_id);
-    if (write_file(path_in(place, name, path), str_make((const char *)page, sizeof(page)), &fds[0],
-            ret_err) < 0)
+    if (family_write_file(family_path_in(place, name, path),
+            str_make((const char *)page, sizeof(page)), &fds[0], ret_err) < 0)
         return -1;
     (void)snprintf(name, sizeof(name), "h%s", head_id);
     (void)snprintf(line, sizeof(line), "rookery-head %d %s\n", HEAD_FORMAT, head_id);
-    if (write_file(path_in(place, name, path), str_from(line), &fds[1], ret_err) < 0)
+    if (family_write_file(family_path_in(place, name, path), str_from(line), &fds[1], ret_err) < 0)
         return -1;
     (void)snprintf(name, sizeof(name), "h%s-wal", head_id);
-    if (write_file(path_in(place, name, path), str_make("", 0), &fds[2], ret_err) < 0)
+    if (family_write_file(family_path_in(place, name, path), str_make("", 0), &fds[2], ret_err) < 0)
         return -1;
     if (write_first_manifest(place, base_id, head_id, &fds[3], ret_err) < 0)
         return -1;
     for (int i = 0; i < 4; i++)
         if (i != 2 && io_sync(fds[i]) < 0) /* the WAL is empty: its name is all there is */
-            return io_failed(ret_err, "sync the files of", place->folder);
+            return family_io_failed(ret_err, "sync the files of", place->folder);
     return 0;
 }
 
-static int sync_parent(const struct place *place, struct err *ret_err)
+static int sync_parent(const struct family_place *place, struct err *ret_err)
 {
-    return io_sync_folder(place->parent) < 0 ? io_failed(ret_err, "sync", place->parent) : 0;
+    return io_sync_folder(place->parent) < 0 ? family_io_failed(ret_err, "sync", place->parent) : 0;
 }
 
 /* Empties and makes the folder; `made` tells where. */
-static int make_empty(const struct place *made, struct err *ret_err)
+static int make_empty(const struct family_place *made, struct err *ret_err)
 {
     if (io_mkdir(made->folder, 0700) == 0)
         return 0;
     if (errno != EEXIST)
-        return io_failed(ret_err, "make", made->folder);
-    return each_entry(made, remove_entry, NULL, ret_err);
+        return family_io_failed(ret_err, "make", made->folder);
+    return family_each_entry(made, family_remove_entry, NULL, ret_err);
 }
 
-static int create_here(const struct place *place, const char *head_id, struct err *ret_err)
+static int create_here(const struct family_place *place, const char *head_id, struct err *ret_err)
 {
     int fds[4] = {-1, -1, -1, -1};
-    struct place made = place_of_making(place);
+    struct family_place made = place_of_making(place);
     int rc;
 
     if (make_empty(&made, ret_err) < 0)
@@ -338,20 +324,21 @@ static int create_here(const struct place *place, const char *head_id, struct er
     if (rc < 0)
         return -1;
     if (io_sync_folder(made.folder) < 0)
-        return io_failed(ret_err, "sync", made.folder);
+        return family_io_failed(ret_err, "sync", made.folder);
     if (io_rename(made.folder, place->folder) < 0)
-        return io_failed(ret_err, "name", place->folder);
+        return family_io_failed(ret_err, "name", place->folder);
     return sync_parent(place, ret_err);
 }
 
 /* A folder with a MANIFEST is whole, but its name is perhaps not durable: its maker may have been
  * killed before its last sync. */
-static int accept_existing(const struct place *place, const char *head_id, struct err *ret_err)
+static int accept_existing(
+    const struct family_place *place, const char *head_id, struct err *ret_err)
 {
     struct manifest manifest;
     bool has_head;
 
-    if (read_manifest(place, &manifest, ret_err) < 0)
+    if (family_read_manifest(place, &manifest, ret_err) < 0)
         return -1;
     has_head = manifest_find_head(&manifest, head_id) != NULL;
     manifest_fini(&manifest);
@@ -364,176 +351,65 @@ int family_create(
     const char *data_dir, const char *family_id, const char *head_id, struct err *ret_err)
 {
     char path[FAMILY_PATH_MAX];
-    struct place place;
+    struct family_place place;
     int there;
 
-    if (place_init(&place, data_dir, family_id, ret_err) < 0)
+    if (family_place_init(&place, data_dir, family_id, ret_err) < 0)
         return -1;
     if (!manifest_is_id(str_from(head_id)))
         return err_set(ret_err, ERR_BUG, "'%s' is not the id of a head", head_id);
     if (make_parents(&place, ret_err) < 0)
         return -1;
-    there = is_there(path_in(&place, MANIFEST_FILE, path), ret_err);
+    there = family_is_there(family_path_in(&place, MANIFEST_FILE, path), ret_err);
     if (there != 0)
         return there < 0 ? -1 : accept_existing(&place, head_id, ret_err);
-    there = is_there(place.folder, ret_err);
-    if (there < 0 || (there > 0 && each_entry(&place, remove_entry, NULL, ret_err) < 0))
+    there = family_is_there(place.folder, ret_err);
+    if (there < 0 ||
+        (there > 0 && family_each_entry(&place, family_remove_entry, NULL, ret_err) < 0))
         return -1;
     return create_here(&place, head_id, ret_err);
-}
-
-/* ------------------------------------------------------------------ locating */
-
-/* What the MANIFEST means by a layer and a head. */
-static bool is_named(const struct manifest *manifest, const char *name)
-{
-    char expected[80];
-
-    if (strcmp(name, MANIFEST_FILE) == 0)
-        return true;
-    for (size_t i = 0; i < manifest->layer_count; i++) {
-        const struct manifest_layer *layer = &manifest->layers[i];
-
-        if (layer->kind == MANIFEST_BASE) {
-            (void)snprintf(expected, sizeof(expected), "base-%s", layer->id);
-            if (strcmp(name, expected) == 0)
-                return true;
-        }
-    }
-    for (size_t i = 0; i < manifest->head_count; i++) {
-        int len = snprintf(expected, sizeof(expected), "h%s", manifest->heads[i].id);
-
-        if (strncmp(name, expected, (size_t)len) == 0 &&
-            (name[len] == '\0' || strcmp(name + len, "-wal") == 0))
-            return true;
-    }
-    return false;
-}
-
-static bool ends_with(const char *text, const char *end)
-{
-    size_t len = strlen(text), end_len = strlen(end);
-
-    return len >= end_len && strcmp(text + len - end_len, end) == 0;
-}
-
-static int clean_entry(
-    const struct place *place, const char *name, const void *context, struct err *ret_err)
-{
-    char path[FAMILY_PATH_MAX], quoted[FAMILY_PATH_MAX];
-    struct stat status;
-
-    if (is_named(context, name))
-        return 0;
-    if (lstat(path_in(place, name, path), &status) < 0)
-        return errno == ENOENT ? 0 : io_failed(ret_err, "stat", path);
-    /* Another program wrote into a base and did not finish: what it left is part of the data. */
-    if (strncmp(name, "base-", 5) == 0 &&
-        (ends_with(name, "-wal") || ends_with(name, "-journal")) && status.st_size > 0)
-        return err_set(ret_err, ERR_CORRUPT,
-            "'%s' was left by another program: settle it with sqlite3 before this database opens",
-            path);
-    log_warn("family.stray", "path=%s bytes=%lld",
-        log_quote(quoted, sizeof(quoted), str_from(path)), (long long)status.st_size);
-    if (S_ISDIR(status.st_mode))
-        return 0; /* nothing of ours makes folders here */
-    return remove_entry(place, name, NULL, ret_err);
-}
-
-/* Fills `path` with that of "<prefix><id><suffix>" and finds it there. */
-static int require(const struct place *place, const char *prefix, const char *id,
-    const char *suffix, char *path, struct err *ret_err)
-{
-    char name[80];
-    int there;
-
-    (void)snprintf(name, sizeof(name), "%s%s%s", prefix, id, suffix);
-    there = is_there(path_in(place, name, path), ret_err);
-    if (there == 0)
-        return err_set(ret_err, ERR_CORRUPT, "'%s' is missing; the MANIFEST names it", path);
-    return there < 0 ? -1 : 0;
-}
-
-static int locate_head(const struct place *place, const struct manifest *manifest,
-    const char *head_id, struct family_paths *paths, struct err *ret_err)
-{
-    const struct manifest_head *head = manifest_find_head(manifest, head_id);
-
-    if (head == NULL)
-        return err_set(ret_err, ERR_CORRUPT, "'%s' has no head %s", place->folder, head_id);
-    if (head->stack.count != 1)
-        return err_set(ret_err, ERR_NOT_IMPLEMENTED,
-            "'%s' has layers, which this version does not know", place->folder);
-    (void)snprintf(paths->folder, sizeof(paths->folder), "%s", place->folder);
-    if (require(place, "base-", head->stack.layers[0], "", paths->main_path, ret_err) < 0 ||
-        require(place, "h", head_id, "", paths->placeholder_path, ret_err) < 0 ||
-        require(place, "h", head_id, "-wal", paths->wal_path, ret_err) < 0)
-        return -1;
-    return each_entry(place, clean_entry, manifest, ret_err);
-}
-
-int family_locate(const char *data_dir, const char *family_id, const char *head_id,
-    struct family_paths *ret_paths, struct err *ret_err)
-{
-    struct manifest manifest;
-    struct family_paths paths;
-    struct place place;
-    int rc;
-
-    if (place_init(&place, data_dir, family_id, ret_err) < 0)
-        return -1;
-    rc = is_there(place.folder, ret_err);
-    if (rc <= 0)
-        return rc < 0 ? -1 : err_set(ret_err, ERR_NOT_FOUND, "'%s' does not exist", place.folder);
-    if (read_manifest(&place, &manifest, ret_err) < 0)
-        return -1;
-    rc = locate_head(&place, &manifest, head_id, &paths, ret_err);
-    manifest_fini(&manifest);
-    if (rc == 0)
-        *ret_paths = paths;
-    return rc;
 }
 
 /* ------------------------------------------------------------------ removing */
 
 /* A folder and what is in it; fine when there is none. */
-static int remove_folder(const struct place *place, struct err *ret_err)
+static int remove_folder(const struct family_place *place, struct err *ret_err)
 {
-    int there = is_there(place->folder, ret_err);
+    int there = family_is_there(place->folder, ret_err);
 
     if (there <= 0)
         return there;
-    if (each_entry(place, remove_entry, NULL, ret_err) < 0)
+    if (family_each_entry(place, family_remove_entry, NULL, ret_err) < 0)
         return -1;
     if (io_rmdir(place->folder) < 0 && errno != ENOENT)
-        return io_failed(ret_err, "remove", place->folder);
+        return family_io_failed(ret_err, "remove", place->folder);
     return 0;
 }
 
 int family_remove(const char *data_dir, const char *family_id, struct err *ret_err)
 {
     char from[FAMILY_PATH_MAX], to[FAMILY_PATH_MAX];
-    struct place place, made;
+    struct family_place place, made;
     int there;
 
-    if (place_init(&place, data_dir, family_id, ret_err) < 0)
+    if (family_place_init(&place, data_dir, family_id, ret_err) < 0)
         return -1;
-    there = is_there(place.folder, ret_err);
+    there = family_is_there(place.folder, ret_err);
     if (there < 0)
         return -1;
     if (there > 0) {
-        if (io_rename(path_in(&place, MANIFEST_FILE, from), path_in(&place, MANIFEST_GONE, to)) <
-                0 &&
+        if (io_rename(family_path_in(&place, MANIFEST_FILE, from),
+                family_path_in(&place, MANIFEST_GONE, to)) < 0 &&
             errno != ENOENT)
-            return io_failed(ret_err, "rename", from);
+            return family_io_failed(ret_err, "rename", from);
         if (io_sync_folder(place.folder) < 0)
-            return io_failed(ret_err, "sync", place.folder);
+            return family_io_failed(ret_err, "sync", place.folder);
     }
     made = place_of_making(&place);
     if (remove_folder(&place, ret_err) < 0 || remove_folder(&made, ret_err) < 0)
         return -1;
     /* Also when it was gone already: perhaps not durably. */
     if (io_sync_folder(place.parent) < 0 && errno != ENOENT)
-        return io_failed(ret_err, "sync", place.parent);
+        return family_io_failed(ret_err, "sync", place.parent);
     return 0;
 }

@@ -109,15 +109,22 @@ static bool is_name_byte(char c)
            c == '_' || c == '.' || c == '/' || c == '@' || c == '+' || c == '#';
 }
 
+bool manifest_is_name(struct str text)
+{
+    if (text.ptr == NULL || text.len == 0 || text.len > MANIFEST_NAME_MAX)
+        return false;
+    for (size_t i = 0; i < text.len; i++)
+        if (!is_name_byte(text.ptr[i]))
+            return false;
+    return true;
+}
+
 static int read_name(struct reader *reader, bool is_file, char out[MANIFEST_NAME_MAX + 1])
 {
     struct str word = next_word(reader);
 
-    if (word.ptr == NULL || word.len == 0 || word.len > MANIFEST_NAME_MAX)
+    if (!manifest_is_name(word) || (is_file && str_find(word, '/') < word.len))
         return fail(reader, "a name was expected");
-    for (size_t i = 0; i < word.len; i++)
-        if (!is_name_byte(word.ptr[i]) || (is_file && word.ptr[i] == '/'))
-            return fail(reader, "a name has a character that names do not have");
     if (is_file && (str_is(word, ".") || str_is(word, "..") || str_is(word, "MANIFEST")))
         return fail(reader, "not the name of a file that may be dropped");
     memcpy(out, word.ptr, word.len);

@@ -72,6 +72,8 @@ void manifest_fini(struct manifest *manifest); /* zeroed is fine, and twice */
 const struct manifest_head *manifest_find_head(const struct manifest *manifest, const char *id);
 const struct manifest_layer *manifest_find_layer(const struct manifest *manifest, const char *id);
 
+/* What a ref or a snapshot may be called. */
+bool manifest_is_name(struct str text);
 /* 32 lower-case hex digits. */
 bool manifest_is_id(struct str text);
 
