@@ -60,8 +60,9 @@ struct http_response {
     const char *content_type; /* static; NULL: no body */
     struct http_header headers[HTTP_RESPONSE_HEADERS_MAX];
     size_t header_count;
-    struct buf body; /* owned */
-    bool close;      /* close the connection after it */
+    struct buf body;       /* owned */
+    uint64_t stream_bytes; /* of a streamed answer whose size is known; 0: not */
+    bool close;            /* close the connection after it */
 };
 
 /* Adds a header; texts must live as long as the exchange. Never with bytes from a stranger that

@@ -146,6 +146,8 @@ static void answer_whole(struct connection *connection, struct turn *turn) ON(lo
     struct http_head_out head = {.framing = HTTP_FRAMING_LENGTH, .content_length = body->len};
     bool silent = turn->head.method == HTTP_METHOD_HEAD || !http_status_has_body(response->status);
 
+    if (silent && response->stream_bytes > 0)
+        head.content_length = response->stream_bytes;
     fill_head(connection, turn, &head);
     http_write_head(&connection->loop->scratch, response, &head);
     if (silent || body->len == 0)
@@ -154,6 +156,12 @@ static void answer_whole(struct connection *connection, struct turn *turn) ON(lo
         buf_str(&connection->loop->scratch, buf_view(body));
     else
         connection_send(connection, body);
+}
+
+/* A streamed answer whose size is not known, to a client that knows chunks. */
+static bool is_chunked(const struct turn *turn)
+{
+    return !turn->head.version_1_0 && turn->x.response.stream_bytes == 0;
 }
 
 /* The end of a streamed answer: its last bytes, and the mark that it is whole. */
@@ -170,7 +178,7 @@ static void answer_rest(struct connection *connection, struct turn *turn) ON(loo
     }
     if (turn->head.method == HTTP_METHOD_HEAD)
         return;
-    if (turn->head.version_1_0) {
+    if (!is_chunked(turn)) {
         connection_send(connection, body);
         return;
     }
@@ -222,14 +230,17 @@ void connection_answer(struct connection *connection, struct turn *turn)
 void connection_stream(struct connection *connection, struct turn *turn, struct buf *bytes)
 {
     struct buf *scratch = &connection->loop->scratch;
-    bool chunked = !turn->head.version_1_0;
+    bool chunked = is_chunked(turn);
     size_t len = bytes->len;
 
     if (!turn->head_sent) {
-        struct http_head_out head = {
-            .framing = chunked ? HTTP_FRAMING_CHUNKED : HTTP_FRAMING_CLOSE};
+        struct http_head_out head = {.framing = chunked ? HTTP_FRAMING_CHUNKED
+                                                : turn->x.response.stream_bytes > 0
+                                                    ? HTTP_FRAMING_LENGTH
+                                                    : HTTP_FRAMING_CLOSE,
+            .content_length = turn->x.response.stream_bytes};
 
-        if (!chunked)
+        if (head.framing == HTTP_FRAMING_CLOSE)
             connection->close_after = true;
         decide_close(connection, turn);
         fill_head(connection, turn, &head);

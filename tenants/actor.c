@@ -23,6 +23,8 @@ static enum request_route guess_route(const struct request *request)
         return ROUTE_WRITE;
     if (request->kind == REQUEST_READ_PROCEDURE)
         return ROUTE_READ;
+    if (request->kind == REQUEST_PRODUCER) /* long by its nature */
+        return ROUTE_SLOW_READ;
     for (unsigned i = 0; i < request->statement_count; i++) {
         struct str sql = request->statements[i].sql;
 

@@ -102,9 +102,8 @@ static enum run_result refuse_result(uint64_t limit, struct err *ret_err)
     return RUN_FAILED;
 }
 
-/* Enough has gathered for a chunk. RUN_OK: it is on its way, go on. */
-static enum run_result send_chunk(
-    struct lane *lane, struct request *request, unsigned flags, struct err *ret_err) ON(actor_owner)
+enum run_result execute_send_chunk(
+    struct lane *lane, struct request *request, unsigned flags, struct err *ret_err)
 {
     if ((flags & RUN_MAY_STREAM) == 0)
         return RUN_NEEDS_READER;
@@ -153,7 +152,7 @@ static enum run_result after_row(struct lane *lane, struct request *request,
     if (streams)
         return likely(out->len < options->stream_chunk_bytes)
                    ? RUN_OK
-                   : send_chunk(lane, request, flags, ret_err);
+                   : execute_send_chunk(lane, request, flags, ret_err);
     return likely(bytes <= options->max_write_result_bytes)
                ? RUN_OK
                : refuse_result(options->max_write_result_bytes, ret_err);
@@ -517,7 +516,11 @@ enum run_result execute_continue(struct lane *lane, unsigned flags)
     struct statement *statement = lane->cursor_statement;
     struct statement_stats stats = {.rows_returned = lane->cursor_rows};
     struct err err = ERR_INIT;
-    enum run_result result =
+    enum run_result result;
+
+    if (request->kind == REQUEST_PRODUCER)
+        return execute_produce(lane, request, flags);
+    result =
         step(lane, request, lane->cursor_index, statement, &stats.rows_returned, true, flags, &err);
 
     if (result == RUN_PAUSED) {
@@ -537,6 +540,8 @@ void execute_abandon(struct lane *lane)
 {
     if (lane->cursor_statement != NULL)
         connection_release(lane->connection, lane->cursor_statement);
+    if (lane->cursor_request != NULL && lane->cursor_request->kind == REQUEST_PRODUCER)
+        lane->cursor_request->producer->end(lane->cursor_request->producer);
     lane->cursor_statement = NULL;
     lane->cursor_request = NULL;
 }

@@ -69,6 +69,12 @@ bool execute_snapshot_is_old(struct lane *lane, struct err *ret_err) ON(actor_ow
 enum run_result execute_continue(struct lane *lane, unsigned flags) ON(actor_owner);
 /* Ends a paused cursor without an answer. */
 void execute_abandon(struct lane *lane) ON(actor_owner);
+/* A producer's pieces, from the first or where it was paused. */
+enum run_result execute_produce(struct lane *lane, struct request *request, unsigned flags)
+    ON(actor_owner);
+/* Hands what the sink holds to chunk(). RUN_OK: it is on its way, go on. */
+enum run_result execute_send_chunk(struct lane *lane, struct request *request, unsigned flags,
+    struct err *ret_err) ON(actor_owner);
 /* The procedure of a request, in whatever transaction is open. */
 enum run_result execute_procedure(struct lane *lane, struct request *request) ON(actor_owner);
 

@@ -25,7 +25,7 @@ static int on_progress(void *context)
     lane->steps += PROGRESS_OPS;
     if (atomic_load_explicit(&request->cancelled, memory_order_relaxed))
         lane->stop = STOP_CANCELLED;
-    else if (request->principal != NULL &&
+    else if ((request->principal != NULL || request->kind == REQUEST_PRODUCER) &&
              atomic_load_explicit(&lane->actor->engine->stopping, memory_order_relaxed))
         lane->stop = STOP_DRAINING;
     else if (atomic_load_explicit(&lane->evict, memory_order_relaxed))

@@ -10,10 +10,11 @@ static const char *const readable_reserved[] = {"_persql_meta_query_log"};
 static const char *const shadow_suffixes[] = {"_data", "_idx", "_content", "_docsize", "_config",
     "_node", "_parent", "_rowid", "_segments", "_segdir", "_stat"};
 
-/* dbstat stays for the engine's own use; tenants are refused it by name. */
-const char *const guard_modules[] = {
-    "fts5", "fts5vocab", "rtree", "rtree_i32", "json_each", "json_tree", "dbstat", NULL};
-static const char *const engine_modules[] = {"dbstat"};
+/* dbstat and sqlite_dbpage (exports) stay for the engine's own use; tenants are refused them by
+ * name. */
+const char *const guard_modules[] = {"fts5", "fts5vocab", "rtree", "rtree_i32", "json_each",
+    "json_tree", "dbstat", "sqlite_dbpage", NULL};
+static const char *const engine_modules[] = {"dbstat", "sqlite_dbpage"};
 
 /* Files, memory, code, the process's log: none of it a tenant's. Most are not compiled in; the list
  * holds for builds against another SQLite too. */
@@ -269,16 +270,22 @@ bool guard_is_temp(const struct guard_event *event)
     }
 }
 
-static enum guard_answer check_read(const struct guard_event *event, struct err *ret_err)
+/* Reads and writes of what is in the modules that the engine keeps for itself. */
+static enum guard_answer check_module(const struct guard_event *event, struct err *ret_err)
 {
-    if (is_reserved(event->first) && !guard_is_readable(str_from(event->first)))
-        return refuse_reserved(event->first, ret_err);
     if (IN_LIST(event->first, engine_modules)) {
         (void)err_set(
             ret_err, ERR_GUARD, "the virtual table \"%s\" is not available", event->first);
         return GUARD_DENY;
     }
     return GUARD_ALLOW;
+}
+
+static enum guard_answer check_read(const struct guard_event *event, struct err *ret_err)
+{
+    if (is_reserved(event->first) && !guard_is_readable(str_from(event->first)))
+        return refuse_reserved(event->first, ret_err);
+    return check_module(event, ret_err);
 }
 
 static bool is_named(const struct guard_event *event, const char *name)
@@ -318,6 +325,8 @@ enum guard_answer guard_check(
     case SQLITE_INSERT:
     case SQLITE_UPDATE:
     case SQLITE_DELETE:
+        return is_reserved(event->first) ? refuse_reserved(event->first, ret_err)
+                                         : check_module(event, ret_err);
     case SQLITE_CREATE_TABLE:
     case SQLITE_CREATE_TEMP_TABLE:
     case SQLITE_CREATE_VIEW:

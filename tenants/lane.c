@@ -142,6 +142,8 @@ static enum run_result read_start(struct lane *lane, struct request *request, un
     lane->in_transaction = true;
     if (request->kind == REQUEST_READ_PROCEDURE)
         result = execute_procedure(lane, request);
+    else if (request->kind == REQUEST_PRODUCER)
+        result = execute_produce(lane, request, flags);
     else
         result = read_statements(lane, request, 0, flags);
     return result;

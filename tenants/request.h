@@ -30,6 +30,7 @@ enum request_kind {
     REQUEST_STATEMENTS,     /* statements[] in order, under `mode` */
     REQUEST_PROCEDURE,      /* procedure() on the write lane, in a group, in its own savepoint */
     REQUEST_READ_PROCEDURE, /* procedure() on a read lane, inside one read transaction */
+    REQUEST_PRODUCER,       /* producer on a read lane, likewise; its bytes stream into the sink */
 };
 
 enum request_mode {
@@ -42,6 +43,17 @@ enum request_mode {
  * the guard lets it see reserved tables; never with a tenant's SQL. Returns 0, or -1 with `err`,
  * which undoes what it wrote. May run more than once: it must start from scratch each time. */
 typedef int (*procedure_fn)(struct sqlite3 *db, void *argument, struct err *err);
+
+/* Makes an answer that may be larger than memory, piece by piece, under the engine flag (an
+ * export). All pieces are of one snapshot. Thread: whoever runs the lane. */
+struct producer {
+    /* Appends the next piece, of any size that fits memory. 1: call again, 0: that was all, -1.
+     * Between two calls the lane may stand still for as long as the reader takes. */
+    int (*produce)(
+        struct producer *producer, struct sqlite3 *db, struct buf *out, struct err *ret_err);
+    /* Once after the last call, whatever ended it: statements must go. It may all begin anew. */
+    void (*end)(struct producer *producer);
+};
 
 enum chunk_answer { CHUNK_CONTINUE, CHUNK_PAUSE, CHUNK_CANCEL };
 
@@ -64,6 +76,7 @@ struct request {
     struct sink *sink;    /* borrowed */
     procedure_fn procedure;
     void *procedure_argument;
+    struct producer *producer;
     uint64_t deadline_ns;  /* monotonic; 0: the engine's default statement time */
     struct stream *stream; /* NULL on stateless routes; else runs in that stream's lane */
     struct arena *arena;   /* for the engine's own needs while it runs */

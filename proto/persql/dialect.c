@@ -30,6 +30,8 @@ static const struct route routes[] = {
         "Tables and columns that have to do with ?q=."},
     {"doctor", GET, "/v1/db/:tenant/:database/doctor", IN_DATABASE, CAP_READ, persql_doctor,
         "What in the schema makes writing SQL hard."},
+    {"export", GET, "/v1/db/:tenant/:database/export", IN_DATABASE, CAP_READ, persql_export,
+        "The whole database as a file: ?format=sqlite (the default) or sql."},
     {"query_log", GET, "/v1/db/:tenant/:database/query_log", IN_DATABASE, CAP_READ,
         persql_query_log, "Not kept yet: answers 501."},
     {"query_log", GET, "/v1/db/:tenant/:database/query-log", IN_DATABASE, CAP_READ,

@@ -119,6 +119,7 @@ void persql_describe(struct exchange *x) ON(loop_thread);
 void persql_describe_put(struct exchange *x) ON(loop_thread);
 void persql_search(struct exchange *x) ON(loop_thread);
 void persql_doctor(struct exchange *x) ON(loop_thread);
+void persql_export(struct exchange *x) ON(loop_thread);
 void persql_query_log(struct exchange *x) ON(loop_thread);
 void persql_me(struct exchange *x) ON(loop_thread);
 void persql_databases_list(struct exchange *x) ON(loop_thread);
