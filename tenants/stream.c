@@ -117,7 +117,7 @@ bool stream_end_locked(struct stream *stream)
     stream->expire = false;
     stream->resting = false;
     atomic_store(&stream->autocommit, true);
-    atomic_store(&stream->has_state, stream->expired);
+    atomic_store(&stream->has_state, false);
     return true;
 }
 
