@@ -13,6 +13,11 @@
  *     message -> queue -> hrana_begin() --answered----------------------------> answer
  *                                       --engine (here or on a worker)--> finish -> answer
  *
+ * A stream that could not be opened, or whose transaction was rolled back behind its client's back
+ * (--stream-idle, --stream-max, --transaction-steal), keeps its id and answers every request but
+ * close_stream with that error: clients send ahead, and the rest of a transaction must not run as
+ * if there had been none.
+ *
  * Threads: everything here is the loop's, but for two callbacks of the engine: a call's done, which
  * only posts the call home, and a cursor's chunk, which has the cursor's lock. So streams need no
  * lock, and what a stream does next begins where the engine may be spared (engine_try_here()).
@@ -180,6 +185,8 @@ void hrana_call_refuse(struct hrana_call *call, const struct err *err) ON(loop_t
 void hrana_call_refuse_with(struct hrana_call *call, enum err_code code, const char *message)
     ON(loop_thread);
 void hrana_call_answer_empty(struct hrana_call *call) ON(loop_thread);
+/* The engine is done: what is left of the answer. */
+void hrana_call_conclude(struct hrana_call *call);
 /* Counts what the engine did for it. */
 void hrana_call_count(const struct hrana_call *call);
 

@@ -185,10 +185,7 @@ void hrana_cursor_finish(struct hrana_cursor_state *cursor)
 {
     struct hrana_call *call = cursor->call;
 
-    if (hrana_finish(&call->run) == HRANA_FATAL) {
-        cursor->stream->failed = call->run.err.code;
-        hrana_refuse(&call->run, &call->run.err); /* as the last entry */
-    }
+    hrana_call_conclude(call); /* an error is the last entry */
     move_entries(cursor, &call->run.sink.out);
     cursor->paused = false; /* it was ended while it stood */
     cursor->call = NULL;

@@ -103,6 +103,21 @@ void hrana_call_submit(struct hrana_call *call)
         finish(call);
 }
 
+/* What was sent behind a request that is told so belongs to a transaction that is no more: run by
+ * itself it would be half of one. So nothing runs on that stream again. */
+static bool lost_transaction(const struct err *err)
+{
+    return err->code == ERR_STREAM_EXPIRED || err->code == ERR_TRANSACTION_TIMEOUT;
+}
+
+void hrana_call_conclude(struct hrana_call *call)
+{
+    if (hrana_finish(&call->run) == HRANA_FATAL)
+        hrana_refuse(&call->run, &call->run.err);
+    if (unlikely(lost_transaction(&call->request.err)))
+        call->stream->failed = call->request.err.code;
+}
+
 static void finish(struct hrana_call *call)
 {
     struct hrana_socket_stream *stream = call->stream;
@@ -112,11 +127,7 @@ static void finish(struct hrana_call *call)
         hrana_cursor_finish(call->cursor);
     } else {
         stream->running = NULL;
-        if (hrana_finish(&call->run) == HRANA_FATAL) {
-            /* What was sent behind it belongs to a transaction that is no more. */
-            stream->failed = call->run.err.code;
-            hrana_refuse(&call->run, &call->run.err);
-        }
+        hrana_call_conclude(call);
         hrana_call_answer(call);
     }
     hrana_stream_advance(stream);

@@ -249,6 +249,33 @@ def test_a_revoked_token_ends_the_connection_and_rolls_back(start_server):
     assert database.rows("SELECT count(*) FROM t") == [[0]]
 
 
+def test_a_token_that_expires_meanwhile_ends_the_connection(database, tenant):
+    with HranaSocket(database, token=tenant.token("readonly", expiresIn=1)["token"]) as socket:
+        socket.open(1)
+        message, expired = {}, []
+
+        def ask():
+            socket.send("execute", stream_id=1, stmt=stmt("SELECT 1"))
+            message.update(socket.receive())
+            expired.append(message["type"] == "hello_error")
+            return expired[-1]
+
+        wait_until(ask)
+        assert len(expired) > 1 and message["error"]["code"] == "AUTH_JWT_EXPIRED"
+        socket.socket.expect_close(1000)
+
+
+def test_a_tokens_rate_counts_requests(database, tenant):
+    token = tenant.token("readonly", rateLimit={"perSecond": 1, "burst": 5})["token"]
+    with HranaSocket(database, token=token) as socket:
+        socket.open(1)
+        sent = [socket.send("execute", stream_id=1, stmt=stmt("SELECT 1")) for _ in range(40)]
+        codes = [socket.answer(i).get("code") for i in sent]
+        assert codes[0] is None and codes.count("RATE_LIMITED") >= 30, codes
+        assert set(codes) == {None, "RATE_LIMITED"}
+        socket.one("close_stream", stream_id=1)
+
+
 def test_other_changes_of_the_tenant_leave_the_connection_alone(database, tenant):
     with HranaSocket(database) as socket:
         socket.open(1)
@@ -283,12 +310,30 @@ def test_an_idle_transaction_ends_and_its_client_is_told(start_server):
         socket.execute(1, "INSERT INTO t VALUES(1)")
         socket.execute(2, "INSERT INTO t VALUES(2)")  # waits for the lock, which the limit gives back
         sent = [socket.send("execute", stream_id=1, stmt=stmt(sql))
-                for sql in ("COMMIT", "INSERT INTO t VALUES(3)")]
+                for sql in ("INSERT INTO t VALUES(3)", "COMMIT")]
         assert [socket.answer(i)["code"] for i in sent] == ["STREAM_EXPIRED"] * 2
         assert socket.query(2, "SELECT v FROM t") == [[2]]
         socket.one("close_stream", stream_id=1)
         socket.open(1)
         assert socket.query(1, "SELECT v FROM t") == [[2]]
+
+
+def test_a_transaction_that_others_wait_for_gives_way_and_its_client_is_told(start_server):
+    server = start_server("--transaction-steal", "200ms")
+    database = Admin(server).tenant().database()
+    with HranaSocket(database) as socket:
+        socket.open(1), socket.open(2)
+        socket.execute(1, "CREATE TABLE t(v)")
+        socket.execute(1, "BEGIN IMMEDIATE")
+        socket.execute(1, "INSERT INTO t VALUES(1)")
+        socket.execute(2, "INSERT INTO t VALUES(2)")
+        sent = [socket.send("execute", stream_id=1, stmt=stmt(sql))  # not half of it
+                for sql in ("INSERT INTO t VALUES(3)", "INSERT INTO t VALUES(4)", "COMMIT")]
+        assert [socket.answer(i)["code"] for i in sent] == ["TRANSACTION_TIMEOUT"] * 3
+        assert socket.query(2, "SELECT v FROM t") == [[2]]
+        socket.one("close_stream", stream_id=1)
+        socket.open(1)
+        socket.execute(1, "INSERT INTO t VALUES(5)")
 
 
 def test_a_stream_without_a_transaction_sleeps_as_long_as_it_likes(start_server):
