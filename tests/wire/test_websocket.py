@@ -1,8 +1,7 @@
 """WebSocket on the real server: the handshake, frames right and wrong, ends of every kind.
 
 The server here is build/tests/rookeryd-echo, which is rookeryd with one more dialect
-(tests/lib/echo_dialect.c says what its messages do). What the product itself speaks is at the end,
-and is skipped, with that reason, until a dialect of it takes an upgrade.
+(tests/lib/echo_dialect.c says what its messages do). What the product itself speaks is at the end.
 """
 
 import json
@@ -478,29 +477,19 @@ def test_metrics_and_log(start_echo):
     assert (closed["code"], closed["messages_in"], closed["messages_out"]) == ("1000", "3", "3")
 
 
-# -- the product itself: waits for Hrana ------------------------------------------------------------
-
-
-def hrana_socket(server, subprotocols):
-    """A Socket on the product's root; skips as long as no dialect takes an upgrade there."""
-    with Connection(server) as connection:
-        connection.send(handshake("/", {"Sec-WebSocket-Protocol": ", ".join(subprotocols)}))
-        status = connection.receive().status
-    if status == 404:
-        pytest.skip("waits for Hrana: the server has no WebSocket route yet")
-    return Socket(server, "/", subprotocols)
+# -- the product itself: Hrana ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("subprotocol", ["hrana1", "hrana2", "hrana3"])
 def test_hrana_hello(server, database, subprotocol):
-    with hrana_socket(server, [subprotocol]) as socket:
+    with Socket(server, "/", [subprotocol]) as socket:
         assert socket.subprotocol == subprotocol
         answer = json.loads(socket.ask(json.dumps({"type": "hello", "jwt": database.api.token})))
         assert answer == {"type": "hello_ok"}
 
 
 def test_hrana_without_a_token(server):
-    with hrana_socket(server, ["hrana2"]) as socket:
+    with Socket(server, "/", ["hrana2"]) as socket:
         answer = json.loads(socket.ask('{"type":"hello","jwt":null}'))
         assert answer["type"] == "hello_error" and answer["error"]["code"] == "AUTH_HEADER_NOT_FOUND"
         socket.expect_close(1000)
@@ -517,6 +506,6 @@ HRANA_CLOSES = {
 @pytest.mark.parametrize("name", HRANA_CLOSES)
 def test_hrana_closes(server, name):
     code, data = HRANA_CLOSES[name]
-    with hrana_socket(server, ["hrana2"]) as socket:
+    with Socket(server, "/", ["hrana2"]) as socket:
         socket.send(data)
         socket.expect_close(code)
