@@ -22,6 +22,8 @@ struct hrana_batons {
     struct hrana_http_stream *buckets[BUCKETS];
     struct holder *holders[BUCKETS];
     struct list streams;
+    struct list ended;
+    size_t ended_bytes;
     unsigned count;
 };
 
@@ -31,6 +33,7 @@ struct hrana_batons *hrana_batons_new(void)
 
     mutex_init(&batons->lock);
     list_init(&batons->streams);
+    list_init(&batons->ended);
     return batons;
 }
 
@@ -105,6 +108,11 @@ static void unhold_locked(struct hrana_batons *batons, const struct hrana_http_s
     mem_free(holder);
 }
 
+static size_t ended_cost(const struct hrana_http_stream *stream)
+{
+    return sizeof(*stream) + stream->answer.len;
+}
+
 static void unlink_locked(struct hrana_batons *batons, struct hrana_http_stream *stream)
 {
     struct hrana_http_stream **at = bucket_of(batons, stream->baton);
@@ -114,7 +122,10 @@ static void unlink_locked(struct hrana_batons *batons, struct hrana_http_stream 
     CHECK(*at != NULL);
     *at = stream->next;
     list_remove(&stream->link);
-    unhold_locked(batons, stream);
+    if (stream->ended)
+        batons->ended_bytes -= ended_cost(stream);
+    else
+        unhold_locked(batons, stream);
     batons->count--;
 }
 
@@ -131,6 +142,7 @@ void hrana_batons_free(struct hrana_batons *batons)
 {
     if (batons == NULL)
         return;
+    list_splice(&batons->streams, &batons->ended);
     while (!list_empty(&batons->streams)) {
         struct hrana_http_stream *stream =
             LIST_FIRST(&batons->streams, struct hrana_http_stream, link);
@@ -144,9 +156,34 @@ void hrana_batons_free(struct hrana_batons *batons)
 
 static uint64_t kept_ms(const struct hrana_http_stream *stream)
 {
-    return stream->stream.closed    ? HRANA_ENDED_KEEP_MS
+    return stream->ended            ? HRANA_ENDED_KEEP_MS
            : stream->in_transaction ? HRANA_EXPIRED_KEEP_MS
                                     : HRANA_STREAM_KEEP_MS;
+}
+
+/* Ended ones that are too many, or too old (now_ms 0: whatever their age). */
+static void take_ended_locked(struct hrana_batons *batons, uint64_t now_ms, struct list *ret_old)
+{
+    while (!list_empty(&batons->ended)) {
+        struct hrana_http_stream *stream =
+            LIST_FIRST(&batons->ended, struct hrana_http_stream, link);
+
+        if (batons->ended_bytes <= HRANA_ENDED_BYTES &&
+            (now_ms == 0 || clock_since(now_ms, stream->used_ms) < kept_ms(stream)))
+            return;
+        unlink_locked(batons, stream);
+        list_append(ret_old, &stream->link);
+    }
+}
+
+static void end_all(struct list *old)
+{
+    while (!list_empty(old)) {
+        struct hrana_http_stream *stream = LIST_FIRST(old, struct hrana_http_stream, link);
+
+        list_remove(&stream->link);
+        end(stream);
+    }
 }
 
 void hrana_batons_tick(struct hrana_batons *batons, uint64_t now_ms)
@@ -156,7 +193,8 @@ void hrana_batons_tick(struct hrana_batons *batons, uint64_t now_ms)
     list_init(&old);
     mutex_lock(&batons->lock);
     /* All are looked at in turn, a few in each tick: those looked at go to the end. */
-    for (unsigned i = 0; i < SWEEP_MOST && i < batons->count; i++) {
+    take_ended_locked(batons, now_ms, &old);
+    for (unsigned i = 0; i < SWEEP_MOST && !list_empty(&batons->streams); i++) {
         struct hrana_http_stream *stream =
             LIST_FIRST(&batons->streams, struct hrana_http_stream, link);
 
@@ -169,12 +207,7 @@ void hrana_batons_tick(struct hrana_batons *batons, uint64_t now_ms)
         list_append(&old, &stream->link);
     }
     mutex_unlock(&batons->lock);
-    while (!list_empty(&old)) {
-        struct hrana_http_stream *stream = LIST_FIRST(&old, struct hrana_http_stream, link);
-
-        list_remove(&stream->link);
-        end(stream);
-    }
+    end_all(&old);
 }
 
 struct hrana_http_stream *hrana_batons_open(struct hrana_batons *batons, struct engine *engine,
@@ -273,6 +306,7 @@ void hrana_batons_release(struct hrana_batons *batons, struct hrana_http_stream 
 {
     struct hrana_stream *session = &stream->stream;
     bool keeps = answer.ptr != NULL && answer.len <= HRANA_ANSWER_KEEP_BYTES;
+    struct list old;
 
     if (session->closed && (!keeps || stream->last_baton[0] == '\0')) {
         hrana_batons_drop(batons, stream);
@@ -287,10 +321,20 @@ void hrana_batons_release(struct hrana_batons *batons, struct hrana_http_stream 
     if (keeps)
         buf_str(&stream->answer, answer);
     stream->last_body = body_hash;
+    list_init(&old);
     mutex_lock(&batons->lock);
     stream->used_ms = clock_now_ms();
     stream->busy = false;
+    if (session->closed) {
+        unhold_locked(batons, stream);
+        stream->ended = true;
+        list_remove(&stream->link);
+        list_append(&batons->ended, &stream->link);
+        batons->ended_bytes += ended_cost(stream);
+        take_ended_locked(batons, 0, &old);
+    }
     mutex_unlock(&batons->lock);
+    end_all(&old);
 }
 
 void hrana_batons_drop(struct hrana_batons *batons, struct hrana_http_stream *stream)

@@ -10,7 +10,8 @@
  *
  * An idle stream without a transaction is a small struct: it lives HRANA_STREAM_KEEP_MS. One in a
  * transaction is rolled back by the engine after --stream-idle, and forgotten here later.
- * Limits: HRANA_STREAMS_PER_TOKEN of a token and tenant, ERR_OVERLOADED over it.
+ * Limits: HRANA_STREAMS_PER_TOKEN of a token and tenant, ERR_OVERLOADED over it. Ended ones are not
+ * counted: of those the last HRANA_ENDED_BYTES are kept.
  * Threads: any; one lock. Shared by all loops. */
 #ifndef PROTO_HRANA_BATONS_H
 #define PROTO_HRANA_BATONS_H
@@ -19,12 +20,13 @@
 #include "tenants/base/list.h"
 #include "tenants/base/thread.h"
 
-#define HRANA_BATON_BYTES 48           /* hex */
-#define HRANA_STREAMS_PER_TOKEN 2000   /* ended ones with a kept answer included */
+#define HRANA_BATON_BYTES 48 /* hex */
+#define HRANA_STREAMS_PER_TOKEN 2000
 #define HRANA_ANSWER_KEEP_BYTES 65536  /* larger answers are not kept */
 #define HRANA_STREAM_KEEP_MS 86400000U /* idle, without a transaction */
 #define HRANA_EXPIRED_KEEP_MS 300000U  /* in one that has long been rolled back */
 #define HRANA_ENDED_KEEP_MS 30000U     /* closed, for its answer */
+#define HRANA_ENDED_BYTES (32U << 20)  /* of all such answers */
 
 struct hrana_batons;
 
@@ -41,7 +43,7 @@ struct hrana_http_stream {
 
     /* The registry's own. */
     struct hrana_http_stream *next; /* in its bucket */
-    struct list link;               /* of all, least recently used first */
+    struct list link;               /* of all, or of the ended ones; least recently used first */
     uint64_t tenant_id;
     uint64_t token_id;
     uint64_t database_id;
@@ -51,6 +53,7 @@ struct hrana_http_stream {
     uint64_t used_ms;
     bool busy;
     bool in_transaction;
+    bool ended; /* its place among the token's is free again */
 };
 
 /* A new stream, busy, the caller's. ERR_OVERLOADED. */

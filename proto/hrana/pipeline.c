@@ -78,6 +78,7 @@ static int keep_stream(struct pipeline *p)
     }
     p->kept->stream.stream = p->stream.stream;
     p->kept->stream.insert_rowid = p->stream.insert_rowid;
+    p->kept->stream.in_transaction = p->stream.in_transaction;
     p->kept->store = p->store;
     p->stream.stream = NULL;
     p->store = (struct hrana_sql_store){.count = 0};

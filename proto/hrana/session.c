@@ -296,7 +296,8 @@ static enum hrana_next submit(struct hrana_run *run, struct statement_input *sta
     struct hrana_stream *stream = run->stream;
     struct request *request = run->request;
 
-    if (stream->stream != NULL && stream_has_state(stream->stream))
+    /* Also to hear that the transaction was rolled back: what follows is not to run without it. */
+    if (stream->stream != NULL && (stream_has_state(stream->stream) || stream->in_transaction))
         own_connection = true;
     if (own_connection && stream->stream == NULL) {
         stream->stream =
@@ -453,6 +454,12 @@ static enum hrana_next close_sql(struct hrana_run *run, const struct hrana_sql *
 
 static enum hrana_next get_autocommit(struct hrana_run *run)
 {
+    if (run->stream->in_transaction && !hrana_stream_in_transaction(run->stream)) {
+        run->stream->in_transaction = false;
+        (void)err_set(&run->err, ERR_STREAM_EXPIRED,
+            "the transaction was open for too long and was rolled back; start again");
+        return HRANA_FATAL;
+    }
     begin_response(run);
     run->encoder.ops->autocommit(&run->encoder, !hrana_stream_in_transaction(run->stream));
     return end_response(run);
@@ -531,6 +538,7 @@ enum hrana_next hrana_finish(struct hrana_run *run)
     const struct request *request = run->request;
 
     run->stream->insert_rowid = run->insert_rowid;
+    run->stream->in_transaction = hrana_stream_in_transaction(run->stream);
     if (unlikely(request->err.code == ERR_STREAM_EXPIRED)) {
         err_copy(&run->err, &request->err);
         return HRANA_FATAL;

@@ -28,7 +28,8 @@ struct hrana_stream {
     struct stream *stream;         /* owned; NULL: none was needed yet */
     struct hrana_sql_store *store; /* borrowed */
     int64_t insert_rowid;
-    bool closed; /* by the client's "close" */
+    bool in_transaction; /* as its last request left it: a limit may have ended it since */
+    bool closed;         /* by the client's "close" */
 };
 
 void hrana_stream_init(struct hrana_stream *stream, struct engine *engine,

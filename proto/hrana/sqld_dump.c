@@ -7,17 +7,14 @@
  * Virtual tables of FTS5 and R*Tree are made again and filled through themselves, which any
  * connection may do. Others, and FTS5 tables whose content is elsewhere, cannot be read that way:
  * their shadow tables are copied, for which a loading connection must not be "defensive". */
-#include <math.h>
-
 #include "proto/hrana/hrana.h"
+#include "proto/hrana/sql_literal.h"
 #include "tenants/base/clock.h"
 #include "tenants/guard.h"
 #include "tenants/sql_text.h"
 
 #define STEPS_FIRST 32
 #define SCHEMA_STATEMENTS 2
-#define SMALL 1e-290 /* under it, SQLite's readers of before 3.43 are a bit off */
-#define SCALE 0x1p200
 
 static const char versions_sql[] = "SELECT (SELECT user_version FROM pragma_user_version),"
                                    " (SELECT application_id FROM pragma_application_id)";
@@ -87,124 +84,12 @@ static void dispose(void *state)
     buf_fini(&((struct dump *)state)->sink.out);
 }
 
-/* ---- SQL text ---- */
-
-static void write_name(struct buf *out, struct str name)
-{
-    buf_char(out, '"');
-    for (size_t i = 0; i < name.len; i++) {
-        if (name.ptr[i] == '"')
-            buf_char(out, '"');
-        buf_char(out, name.ptr[i]);
-    }
-    buf_char(out, '"');
-}
-
 static void write_statement(struct buf *out, struct str sql)
 {
     buf_str(out, sql);
     if (sql_contains(sql, STR_LITERAL("--"))) /* it may end in a comment */
         buf_char(out, '\n');
     buf_literal(out, ";\n");
-}
-
-static void write_hex(struct buf *out, struct str bytes)
-{
-    static const char digits[] = "0123456789abcdef";
-    char *to;
-
-    buf_literal(out, "x'");
-    if (buf_reserve(out, 2 * bytes.len) < 0)
-        return;
-    to = out->bytes + out->len;
-    for (size_t i = 0; i < bytes.len; i++) {
-        unsigned char c = (unsigned char)bytes.ptr[i];
-
-        *to++ = digits[c >> 4];
-        *to++ = digits[c & 15];
-    }
-    out->len += 2 * bytes.len;
-    buf_char(out, '\'');
-}
-
-/* What a literal carries through every shell, which read lines: no NUL, no carriage return. */
-static bool is_plain(struct str text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-
-        if (c < 0x20 && c != '\n' && c != '\t')
-            return false;
-    }
-    return str_is_utf8(text);
-}
-
-static void write_quoted(struct buf *out, struct str text)
-{
-    buf_char(out, '\'');
-    while (text.len > 0) {
-        size_t len = str_find(text, '\'');
-
-        buf_append(out, text.ptr, len);
-        if (len == text.len)
-            break;
-        buf_literal(out, "''");
-        text = str_make(text.ptr + len + 1, text.len - len - 1);
-    }
-    buf_char(out, '\'');
-}
-
-/* 17 digits are as near as makes any reader find the same double again: the shortest text that
- * does in theory may lie at the edge, where SQLite's readers of before 3.43 are a bit off. */
-static void write_digits(struct buf *out, double value)
-{
-    size_t at = out->len;
-
-    buf_printf(out, "%.17g", value);
-    if (!out->failed && str_find(str_make(out->bytes + at, out->len - at), '.') == out->len - at &&
-        str_find(str_make(out->bytes + at, out->len - at), 'e') == out->len - at)
-        buf_literal(out, ".0");
-}
-
-static void write_real(struct buf *out, double value)
-{
-    if (isinf(value)) {
-        buf_cstr(out, value > 0 ? "1e999" : "-1e999");
-    } else if (fabs(value) < SMALL && fpclassify(value) != FP_ZERO) {
-        write_digits(out, value * SCALE);
-        buf_char(out, '*');
-        write_digits(out, 1 / SCALE);
-    } else {
-        write_digits(out, value);
-    }
-}
-
-static void write_value(struct buf *out, const struct value *value)
-{
-    switch (value->type) {
-    case VALUE_INTEGER:
-        buf_i64(out, value->integer);
-        return;
-    case VALUE_REAL:
-        write_real(out, value->real);
-        return;
-    case VALUE_TEXT:
-        if (is_plain(value->bytes)) {
-            write_quoted(out, value->bytes);
-            return;
-        }
-        buf_literal(out, "CAST(");
-        write_hex(out, value->bytes);
-        buf_literal(out, " AS TEXT)");
-        return;
-    case VALUE_BLOB:
-        write_hex(out, value->bytes);
-        return;
-    case VALUE_NULL:
-    default:
-        buf_literal(out, "NULL");
-        return;
-    }
 }
 
 /* ---- what is to be read ---- */
@@ -266,10 +151,10 @@ static struct step *add_rows(struct dump *dump, const struct table *table, struc
         buf_char(text, ',');
     buf_str(text, table->columns);
     buf_literal(text, " FROM ");
-    write_name(text, table->name);
+    sql_literal_name(text, table->name);
     step = add_step(dump, keep_buf(dump, text));
     buf_literal(text, "INSERT INTO ");
-    write_name(text, table->name);
+    sql_literal_name(text, table->name);
     if (all) {
         buf_char(text, '(');
         buf_str(text, table->rowid);
@@ -293,14 +178,14 @@ static void add_settings(struct dump *dump, const struct table *table, struct bu
     buf_str(&config, table->name);
     buf_literal(&config, "_config");
     buf_literal(text, "SELECT k, v FROM ");
-    write_name(text, buf_view(&config));
+    sql_literal_name(text, buf_view(&config));
     buf_literal(text, " WHERE k <> 'version'");
     buf_fini(&config);
     step = add_step(dump, keep_buf(dump, text));
     buf_literal(text, "INSERT INTO ");
-    write_name(text, table->name);
+    sql_literal_name(text, table->name);
     buf_char(text, '(');
-    write_name(text, table->name);
+    sql_literal_name(text, table->name);
     buf_literal(text, ",rank) VALUES(");
     step->prefix = keep_buf(dump, text);
 }
@@ -333,7 +218,7 @@ static void add_table(struct dump *dump, const struct table *table, struct buf *
             return;
         step = add_rows(dump, table, text);
         buf_literal(text, "DELETE FROM ");
-        write_name(text, table->name);
+        sql_literal_name(text, table->name);
         buf_literal(text, ";\n");
         step->head = keep_buf(dump, text);
         return;
@@ -474,7 +359,7 @@ static void write_row(struct buf *out, struct str prefix, const struct value *va
     for (unsigned i = 0; i < n; i++) {
         if (i > 0)
             buf_char(out, ',');
-        write_value(out, &values[i]);
+        sql_literal_value(out, &values[i]);
     }
     buf_literal(out, ");\n");
 }

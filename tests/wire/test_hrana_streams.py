@@ -4,6 +4,7 @@ import json
 import threading
 import time
 
+import pytest
 from api import Admin, Connection
 from hrana import CLOSE, Stream, batch, execute
 
@@ -164,3 +165,118 @@ def test_a_client_that_goes_away_in_a_cursor_frees_its_transaction(start_server,
         connection.reset()
     Stream(database).run(execute("INSERT INTO t VALUES(100)"), CLOSE)
     assert Stream(database).query("SELECT id FROM t") == [[100]]
+
+
+# -- batons: each good once, the last one again for a lost answer -------------------------------------
+
+
+def test_batons_come_in_order(database):
+    """Of all a stream ever had, only the newest goes on, and the one before gets its answer again."""
+    one = Stream(database)
+    one.one(execute("CREATE TABLE t(id)"))
+    batons, answers = [], []
+    for i in range(5):
+        batons.append(one.baton)
+        answers.append(one.send(execute("INSERT INTO t VALUES(?)", i)))
+        one.baton = answers[-1].value["baton"]
+    assert len({*batons, one.baton}) == 6
+    for i in range(4):
+        assert one.send(execute("INSERT INTO t VALUES(?)", i), baton=batons[i]).status == 400
+    for _ in range(3):  # as often as it takes
+        assert one.send(execute("INSERT INTO t VALUES(?)", 4), baton=batons[4]).value == answers[4].value
+    assert one.send(execute("INSERT INTO t VALUES(5)"), baton=batons[4]).status == 400  # it is not for another question
+    assert one.query("SELECT id FROM t") == [[0], [1], [2], [3], [4]]
+    assert one.send(execute("INSERT INTO t VALUES(?)", 4), baton=batons[4]).status == 400  # the stream went on
+
+
+def test_a_baton_while_its_request_runs_is_invalid(database):
+    """Two requests of one baton: one wins, and nothing is done twice."""
+    holder, one = Stream(database), Stream(database)
+    one.one(execute("CREATE TABLE t(id)"))
+    one.one(execute("PRAGMA foreign_keys=off"))
+    holder.one(batch("BEGIN IMMEDIATE", "INSERT INTO t VALUES(0)"))
+    statuses = []
+    threads = [threading.Thread(target=lambda: statuses.append(one.send(execute("INSERT INTO t VALUES(1)")).status))
+               for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: len(statuses) == 3)  # the fourth waits for the lock
+    assert statuses == [400] * 3
+    holder.one(execute("COMMIT"))
+    for thread in threads:
+        thread.join()
+    assert statuses == [400] * 3 + [200]
+    assert Stream(database).query("SELECT count(*) FROM t WHERE id = 1") == [[1]]
+
+
+def test_an_answer_that_is_not_kept_is_not_given_again(database):
+    """Larger than what is kept for that: 64 KB."""
+    one = Stream(database)
+    one.one(execute("SELECT 1"))
+    baton = one.baton
+    small, large = execute("SELECT zeroblob(40000)"), execute("SELECT zeroblob(60000)")
+    answer = one.send(small)
+    assert one.send(small, baton=baton).value == answer.value
+    one.baton = baton = answer.value["baton"]
+    answer = one.send(large)
+    assert answer.status == 200
+    again = one.send(large, baton=baton)
+    assert again.status == 400 and again.value["code"] == "PROTOCOL_ERROR"
+    one.baton = answer.value["baton"]
+    assert one.query("SELECT 2") == [[2]]
+
+
+def test_a_cursors_baton_goes_on_and_is_not_good_twice(database):
+    one = Stream(database)
+    one.one(execute("CREATE TABLE t(id)"))
+    body = {"baton": one.baton, "batch": batch("INSERT INTO t VALUES(1)")["batch"]}
+    response = database.api.raw("POST", one.path + "/cursor", body)
+    assert response.status == 200
+    assert database.api.request("POST", one.path + "/cursor", body).status == 400
+    one.baton = json.loads(response.body.splitlines()[0])["baton"]
+    assert one.query("SELECT count(*) FROM t") == [[1]]
+
+
+@pytest.mark.parametrize("request_", [execute("SELECT 1"), execute("INSERT INTO t VALUES(1)"), {"type": "get_autocommit"},
+                                      batch("INSERT INTO t VALUES(1)"), {"type": "describe", "sql": "SELECT 1"},
+                                      {"type": "sequence", "sql": "INSERT INTO t VALUES(1)"}])
+def test_a_stream_that_expired_is_told_once(start_server, request_):
+    """Whatever it asks for: nothing runs as if the transaction were still open."""
+    server = start_server("--stream-idle", "200ms")
+    database = database_of(server)
+    one = Stream(database)
+    one.one(execute("CREATE TABLE t(id)"))
+    one.one(batch("BEGIN IMMEDIATE", "INSERT INTO t VALUES(1)"))
+    Stream(database).one(execute("INSERT INTO t VALUES(2)"))  # gets the lock that the limit gives back
+    answer = one.send(request_, CLOSE)
+    assert (answer.status, answer.value["code"]) == (400, "STREAM_EXPIRED")
+    assert answer.value["message"] and answer.response.header("Content-Type") == "application/json"
+    answer = one.send(execute("SELECT 1"))
+    assert answer.status == 400 and "baton is invalid" in answer.value["message"]
+    assert Stream(database).query("SELECT id FROM t") == [[2]]
+
+
+def test_the_streams_of_a_token_are_bounded(start_server):
+    """2,000, and others are not hurt by who has them open."""
+    server = start_server()
+    tenant = Admin(server).tenant()
+    database = tenant.database()
+    streams = [Stream(database) for _ in range(2000)]
+    for stream in streams:
+        stream.one({"type": "get_autocommit"})
+    answer = Stream(database).send({"type": "get_autocommit"})
+    assert answer.status == 429 and answer.value["code"] == "OVERLOADED", answer
+    assert Stream(database).run({"type": "get_autocommit"}, CLOSE)  # needs no place
+    other = Stream(database)
+    assert other.send({"type": "get_autocommit"}, api=tenant.api("readonly")).status == 200
+    streams[7].close()
+    assert Stream(database).send({"type": "get_autocommit"}).status == 200
+
+
+def test_stored_texts_are_bounded(database):
+    one = Stream(database)
+    large = "SELECT 1 -- " + "x" * 90000
+    results = one.run(*({"type": "store_sql", "sql_id": i, "sql": large} for i in range(12)))
+    assert results[10] == {"type": "store_sql"} and results[11]["code"] == "SQL_STORE_TOO_LARGE"
+    one.run({"type": "close_sql", "sql_id": 3})
+    assert one.one({"type": "store_sql", "sql_id": 11, "sql": large}) == {"type": "store_sql"}
