@@ -4,6 +4,7 @@
 #include "tenants/base/clock.h"
 #include "tenants/base/mem.h"
 #include "tenants/base/metrics.h"
+#include "tenants/sql_text.h"
 #include "tenants/stream.h"
 
 /* What a request weighs in the mailbox. */
@@ -19,13 +20,25 @@ static uint64_t request_bytes(const struct request *request)
 /* A guess from the first word; preparing it will tell. Wrong guesses cost a second try only. */
 static enum request_route guess_route(const struct request *request)
 {
+    unsigned first = 0;
+    unsigned end = request->statement_count;
+
     if (request->kind == REQUEST_PROCEDURE)
         return ROUTE_WRITE;
     if (request->kind == REQUEST_READ_PROCEDURE)
         return ROUTE_READ;
     if (request->kind == REQUEST_PRODUCER) /* long by its nature */
         return ROUTE_SLOW_READ;
-    for (unsigned i = 0; i < request->statement_count; i++) {
+    if (request->mode == MODE_SCRIPT) {
+        if (request->read_only)
+            return ROUTE_READ;
+        if (sql_has_word(request->statements[0].sql, "IMMEDIATE") ||
+            sql_has_word(request->statements[0].sql, "EXCLUSIVE"))
+            return ROUTE_WRITE;
+        first = 1;
+        end = request->statement_count - 2;
+    }
+    for (unsigned i = first; i < end; i++) {
         struct str sql = request->statements[i].sql;
 
         while (sql.len > 0 && (sql.ptr[0] == ' ' || sql.ptr[0] == '\n' || sql.ptr[0] == '\r' ||
@@ -365,13 +378,16 @@ void actor_put_back(struct lane *lane, struct list *requests)
 }
 
 /* One more session than the database may have. */
-static bool is_stream_too_many(const struct actor *actor, const struct stream *stream)
+static bool is_stream_too_many(struct actor *actor, const struct stream *stream)
 {
     bool is_open = actor->state == ACTOR_OPEN && !actor->open->failed;
     bool known = is_open ? stream->linked : stream->in_mailbox > 0;
     unsigned count = is_open ? actor->open->stream_count : actor->waiting_streams;
+    unsigned most = actor->engine->options.streams_per_database;
 
-    return !known && count >= actor->engine->options.streams_per_database;
+    if (known || count < most)
+        return false;
+    return !is_open || !streams_make_room_locked(actor->open, most);
 }
 
 /* Full, draining, gone: 0 when the request may come in. */

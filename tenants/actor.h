@@ -304,6 +304,9 @@ bool group_run_slow(struct lane *lane, struct request *request) ON(actor_owner) 
 /* stream.c: likewise. */
 bool stream_run_turn(struct lane *lane) ON(actor_owner) MUST_CHECK;
 void streams_tick(struct actor *actor, uint64_t now_ns);
+/* One more stream may have a lane: there are fewer than `most`, or one gives its lane back that it
+ * can do without. Lock held. */
+bool streams_make_room_locked(struct open_database *open, unsigned most);
 
 struct engine {
     struct engine_options options;

@@ -5,6 +5,7 @@
 #include "tenants/base/check.h"
 #include "tenants/base/mem.h"
 #include "tenants/connection_state.h"
+#include "tenants/request.h"
 #include "tenants/sql_error.h"
 
 void connection_close(struct connection *connection)
@@ -109,8 +110,7 @@ int connection_reset(struct connection *connection, struct err *ret_err)
 
         connection_release(connection, &entry->statement);
     }
-    sqlite3_set_last_insert_rowid(connection->db, 0);
-    connection->changes_before = sqlite3_total_changes64(connection->db);
+    connection_set_counts(connection, &(struct session_counts){.insert_rowid = 0});
     connection->refusal.code = ERR_NONE;
     if (connection->dirty == 0)
         return 0;
@@ -123,6 +123,29 @@ int connection_reset(struct connection *connection, struct err *ret_err)
     if (result == 0)
         connection->dirty = 0;
     return result;
+}
+
+void connection_set_counts(struct connection *connection, const struct session_counts *counts)
+{
+    sqlite3_set_last_insert_rowid(connection->db, counts->insert_rowid);
+    connection->changes_before = sqlite3_total_changes64(connection->db);
+    connection->changes_first = counts->changes;
+    connection->changes_offset = counts->total_changes;
+    connection->has_changed = false;
+}
+
+void connection_get_counts(const struct connection *connection, struct session_counts *ret_counts)
+{
+    *ret_counts = (struct session_counts){
+        .insert_rowid = sqlite3_last_insert_rowid(connection->db),
+        .changes = connection_changes(connection),
+        .total_changes = connection_total_changes(connection),
+    };
+}
+
+void connection_note_change(struct connection *connection)
+{
+    connection->has_changed = true;
 }
 
 bool connection_has_state(const struct connection *connection)

@@ -16,6 +16,7 @@
 struct sqlite3;
 struct sqlite3_stmt;
 struct connection;
+struct session_counts;
 
 struct connection_options {
     const char *name; /* vfs_head_name() */
@@ -84,6 +85,7 @@ struct statement {
     bool outgrew; /* set by lanes: went over the short step budget before; start slow */
     bool was_short; /* likewise: its last run was not */
     bool is_insert; /* INSERT or REPLACE */
+    bool is_change; /* or UPDATE or DELETE */
     bool is_explain;
     unsigned parameter_count;
     unsigned column_count;
@@ -117,6 +119,11 @@ void connection_flush(struct connection *connection);
  * temp schema empty. Used between requests on shared lanes. Cheap when nothing changed. -1: close
  * the connection. */
 int connection_reset(struct connection *connection, struct err *ret_err) MUST_CHECK;
+/* What last_insert_rowid(), changes() and total_changes() tell from now on; and what they do. */
+void connection_set_counts(struct connection *connection, const struct session_counts *counts);
+void connection_get_counts(const struct connection *connection, struct session_counts *ret_counts);
+/* An INSERT, UPDATE or DELETE has run, with whatever success: changes() is SQLite's own again. */
+void connection_note_change(struct connection *connection);
 /* Settings or temporary objects were made that connection_reset() would take back. */
 bool connection_has_state(const struct connection *connection);
 /* Bytes of heap of this connection (pager cache, schema, statements). */

@@ -157,22 +157,30 @@ int connection_change(
     return result;
 }
 
-/* total_changes() since the request began. */
+int64_t connection_changes(const struct connection *connection)
+{
+    bool is_own = connection->has_changed ||
+                  sqlite3_total_changes64(connection->db) != connection->changes_before;
+
+    return is_own ? sqlite3_changes64(connection->db) : connection->changes_first;
+}
+
+int64_t connection_total_changes(const struct connection *connection)
+{
+    return sqlite3_total_changes64(connection->db) - connection->changes_before +
+           connection->changes_offset;
+}
+
+/* total_changes() of the session. */
 static void on_total_changes(sqlite3_context *context, int count, sqlite3_value **values)
 {
-    const struct connection *connection = sqlite3_user_data(context);
-
-    sqlite3_result_int64(
-        context, sqlite3_total_changes64(connection->db) - connection->changes_before);
+    sqlite3_result_int64(context, connection_total_changes(sqlite3_user_data(context)));
 }
 
 /* changes(): SQLite's own is that of the last statement, whoever's it was. */
 static void on_changes(sqlite3_context *context, int count, sqlite3_value **values)
 {
-    const struct connection *connection = sqlite3_user_data(context);
-    bool is_own = sqlite3_total_changes64(connection->db) != connection->changes_before;
-
-    sqlite3_result_int64(context, is_own ? sqlite3_changes64(connection->db) : 0);
+    sqlite3_result_int64(context, connection_changes(sqlite3_user_data(context)));
 }
 
 static int count_changes(struct connection *connection, struct err *ret_err)

@@ -154,6 +154,7 @@ static enum statement_class classify(
 static void fill(struct cached_statement *entry, const struct sql_verb *verb)
 {
     static const char *const inserts[] = {"INSERT", "REPLACE", NULL};
+    static const char *const changes[] = {"UPDATE", "DELETE", NULL};
     static const char *const not_kept[] = {"CREATE", "ALTER", "DROP", "PRAGMA", NULL};
     struct statement *statement = &entry->statement;
     struct access_set *access = statement->access;
@@ -162,6 +163,7 @@ static void fill(struct cached_statement *entry, const struct sql_verb *verb)
     statement->class = classify(entry, verb);
     statement->is_explain = verb->is_explain;
     statement->is_insert = !verb->is_explain && verb_is(verb, inserts);
+    statement->is_change = statement->is_insert || (!verb->is_explain && verb_is(verb, changes));
     statement->parameter_count = (unsigned)sqlite3_bind_parameter_count(statement->sqlite);
     statement->column_count = (unsigned)sqlite3_column_count(statement->sqlite);
     if (statement->class == STATEMENT_WRITE && (access->flags & ACCESS_SETS) == 0)

@@ -23,6 +23,9 @@ struct connection {
     bool engine;
     unsigned dirty;         /* what connection_reset() has to put back */
     int64_t changes_before; /* sqlite3_total_changes64() when the running request began */
+    int64_t changes_first;  /* what changes() tells until something was changed */
+    int64_t changes_offset; /* what total_changes() told then */
+    bool has_changed;       /* an INSERT, UPDATE or DELETE has run since, if of no row */
 
     /* While connection_prepare() compiles. */
     struct cached_statement *compiling;
@@ -38,6 +41,10 @@ struct connection {
 /* The authorizer; `argument` is the connection. */
 int connection_authorize(void *argument, int action, const char *first, const char *second,
     const char *database, const char *via);
+
+/* What changes() and total_changes() tell. */
+int64_t connection_changes(const struct connection *connection);
+int64_t connection_total_changes(const struct connection *connection);
 
 /* Runs SQL of ours. */
 int connection_run(struct connection *connection, const char *sql, struct err *ret_err) MUST_CHECK;

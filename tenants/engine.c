@@ -267,6 +267,8 @@ void engine_submit(struct engine *engine, struct database *database, struct requ
     request->err = ERR_INIT;
     request->total = (struct statement_stats){.rows_read = 0};
     request->submitted_ns = clock_now_ns();
+    request->counts_after = request->counts;
+    request->sink_mark = request->sink == NULL ? 0 : request->sink->out.len;
     request->gate = 0;
     request->attempts = 0;
     request->next_index = 0;

@@ -72,6 +72,8 @@ static void collect_stats(struct lane *lane, struct request *request,
 
     stats->vm_steps = (uint64_t)MAX(steps, 0);
     stats->rows_read = MAX(MAX((uint64_t)MAX(full, 0), stats->rows_returned), stats->vm_steps / 5);
+    if (statement->class == STATEMENT_TRANSACTION)
+        stats->rows_read = 0; /* the steps of BEGIN IMMEDIATE are of no row */
     stats->is_write = statement->class != STATEMENT_READ;
     stats->is_insert = statement->is_insert;
     if (stats->is_write && statement->class == STATEMENT_WRITE) {
@@ -137,7 +139,7 @@ static enum run_result after_row(struct lane *lane, struct request *request,
                    ((flags & RUN_READ_PATH) != 0 || (flags & (RUN_IN_STREAM | RUN_MAY_STREAM)) ==
                                                         (RUN_IN_STREAM | RUN_MAY_STREAM));
     uint64_t bytes =
-        request->streamed_bytes + MAX(out->len, request->sink_mark) - request->sink_mark;
+        request->streamed_bytes + MAX(out->len, request->result_mark) - request->result_mark;
 
     if (unlikely(out->failed))
         return refuse_result(out->limit_bytes, ret_err);
@@ -416,6 +418,8 @@ static enum run_result conclude(struct lane *lane, struct request *request, unsi
         break;
     case RUN_OUTGREW:
         statement->outgrew = true;
+        (void)sqlite3_stmt_status(statement->sqlite, SQLITE_STMTSTATUS_FULLSCAN_STEP, 1);
+        (void)sqlite3_stmt_status(statement->sqlite, SQLITE_STMTSTATUS_VM_STEP, 1);
         connection_release(lane->connection, statement);
         break;
     case RUN_FAILED:
@@ -429,11 +433,10 @@ static enum run_result conclude(struct lane *lane, struct request *request, unsi
     return result;
 }
 
-/* A step whose condition does not hold: the sink has been told. */
-static bool is_skipped(struct lane *lane, struct request *request, unsigned index)
+bool execute_is_skipped(struct lane *lane, struct request *request, unsigned index)
 {
-    bool autocommit =
-        lane->kind != LANE_STREAM || sqlite3_get_autocommit(connection_db(lane->connection));
+    bool autocommit = (lane->kind != LANE_STREAM && request->mode != MODE_SCRIPT) ||
+                      sqlite3_get_autocommit(connection_db(lane->connection));
 
     if (condition_holds(
             request->statements[index].condition, request->step_states, index, autocommit))
@@ -456,10 +459,11 @@ enum run_result execute_statement(
     enum run_result result;
 
     lane->cut_off = false;
-    if (index == 0 && request->step_states != NULL && (flags & RUN_ON_LOOP) == 0 &&
+    if (index == 0 && request->step_states != NULL && request->mode != MODE_SCRIPT &&
+        (flags & RUN_ON_LOOP) == 0 &&
         (result = execute_check_texts(lane, request, flags)) != RUN_OK)
         return result;
-    if (request->step_states != NULL && is_skipped(lane, request, index))
+    if (request->step_states != NULL && execute_is_skipped(lane, request, index))
         return RUN_OK;
     if (request->describe && lane->schema_seen != generation)
         (void)execute_verb(lane, VERB_READ_SCHEMA);
@@ -488,13 +492,15 @@ enum run_result execute_statement(
     if (commits)
         vfs_commit_section(false);
     lane->in_write = false;
+    if (statement->class == STATEMENT_WRITE && statement->is_change)
+        connection_note_change(lane->connection);
     if (lane->kind == LANE_STREAM)
         execute_stream_ends(lane, started);
     if (unlikely(result == RUN_BUSY) && execute_snapshot_is_old(lane, &err))
         result = RUN_FAILED;
     if (unlikely(commits && result == RUN_FAILED))
         execute_judge_commit(lane, err.native, &err);
-    if (commits && index + 1 < request->statement_count)
+    if (commits && index + 1 < request->statement_count && request->mode != MODE_SCRIPT)
         gate_request_sync(&lane->actor->open->gate); /* what sees it shall not wait for the rest */
     if (result == RUN_PAUSED) {
         lane->cursor_request = request;

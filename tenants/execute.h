@@ -26,6 +26,12 @@ enum run_flags {
     RUN_IN_STREAM = 1 << 5,  /* transaction words and settings are allowed */
 };
 
+/* The guard refuses its writes. Those of a read-only transaction SQLite would refuse: check_class()
+ * does, in its words. */
+static inline bool execute_is_read_only(const struct request *request)
+{
+    return request->read_only && request->mode != MODE_SCRIPT;
+}
 /* Sets the budgets of the request for the statements to come, and the connection's context. */
 void execute_begin(struct lane *lane, struct request *request, unsigned flags) ON(actor_owner);
 void execute_end(struct lane *lane) ON(actor_owner);
@@ -39,7 +45,8 @@ enum run_result execute_not_found(
     struct lane *lane, unsigned flags, bool is_long, struct err *ret_err) ON(actor_owner);
 /* Before the first of a batch's steps: where the parser or the guard refuses one of them, none is
  * run. RUN_FAILED: request->err says why, the sink was not told, and the request's mode is
- * MODE_STOP. What else a step may have wrong is its own error, when it runs. */
+ * MODE_STOP (that of a script stays). What else a step may have wrong is its own error, when it
+ * runs. */
 enum run_result execute_check_texts(struct lane *lane, struct request *request, unsigned flags)
     ON(actor_owner);
 
@@ -65,6 +72,19 @@ void execute_stream_ends(struct lane *lane, uint64_t started_ns) ON(actor_owner)
 /* A transaction that has read before somebody's commit can never write: it need not wait. Fills
  * err, then. */
 bool execute_snapshot_is_old(struct lane *lane, struct err *ret_err) ON(actor_owner);
+/* A step whose condition does not hold: the sink has been told. */
+bool execute_is_skipped(struct lane *lane, struct request *request, unsigned index) ON(actor_owner);
+
+/* script.c. Of MODE_SCRIPT, inside a transaction (RUN_IN_GROUP: in a savepoint) that somebody else
+ * ends; from that statement on. */
+enum run_result script_beside_others(
+    struct lane *lane, struct request *request, unsigned from, unsigned flags) ON(actor_owner);
+/* The same outside of transactions. */
+enum run_result script_alone(struct lane *lane, struct request *request, unsigned flags)
+    ON(actor_owner);
+/* Its BEGIN did not get the lock in time. */
+void script_busy(struct request *request, const struct err *err);
+
 /* Goes on with a paused cursor. */
 enum run_result execute_continue(struct lane *lane, unsigned flags) ON(actor_owner);
 /* Ends a paused cursor without an answer. */

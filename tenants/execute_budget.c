@@ -55,7 +55,7 @@ void execute_begin(struct lane *lane, struct request *request, unsigned flags)
         .principal = request->principal,
         .stateless = (flags & RUN_IN_STREAM) == 0,
         .engine = request->principal == NULL,
-        .read_only = request->read_only,
+        .read_only = execute_is_read_only(request),
         .no_prepare = (flags & RUN_ON_LOOP) != 0,
         .fresh = request->describe,
         .shadows = request->reads_shadows,
@@ -64,8 +64,11 @@ void execute_begin(struct lane *lane, struct request *request, unsigned flags)
     uint64_t now = clock_now_ns();
 
     connection_set_context(lane->connection, &context);
-    if (lane->kind != LANE_STREAM || request->insert_rowid != 0)
-        sqlite3_set_last_insert_rowid(connection_db(lane->connection), request->insert_rowid);
+    if (request->next_index == 0 && (lane->kind != LANE_STREAM || request->counts_set))
+        connection_set_counts(lane->connection, &request->counts);
+    else if (lane->kind != LANE_STREAM) /* a batch that waited for the lock */
+        connection_set_counts(lane->connection, &request->counts_after);
+    request->result_mark = request->sink == NULL ? 0 : request->sink->out.len;
     (void)account_was_refused(); /* of whoever ran here before */
     lane->running = request;
     lane->steps = 0;
@@ -90,6 +93,8 @@ void execute_end(struct lane *lane)
 {
     static const struct connection_context nobody = {.stateless = true};
 
+    if (lane->running != NULL)
+        connection_get_counts(lane->connection, &lane->running->counts_after);
     lane->running = NULL;
     atomic_store_explicit(&lane->since_ns, 0, memory_order_relaxed);
     if (lane->value_limited)

@@ -4,10 +4,11 @@
 #include "tenants/sql_error.h"
 #include "tenants/sql_text.h"
 
-/* Compiling a pragma is enough for it to take effect. */
-static bool is_left_out(struct str sql)
+/* Compiling a pragma is enough for it to take effect; a script's verbs are known. */
+static bool is_left_out(const struct request *request, unsigned index)
 {
-    return str_is_nocase(sql_verb(sql).word, "PRAGMA");
+    return str_is_nocase(sql_verb(request->statements[index].sql).word, "PRAGMA") ||
+           (request->mode == MODE_SCRIPT && (index == 0 || index + 2 >= request->statement_count));
 }
 
 static bool is_refused(const struct err *err)
@@ -25,7 +26,7 @@ enum run_result execute_check_texts(struct lane *lane, struct request *request, 
         enum run_result result;
         bool is_long;
 
-        if (is_left_out(sql))
+        if (is_left_out(request, i))
             continue;
         if (execute_find_statement(lane, sql, flags, &statement, &tail, &is_long, &err) == 0) {
             if (statement != NULL)
@@ -39,7 +40,8 @@ enum run_result execute_check_texts(struct lane *lane, struct request *request, 
             continue;
         err_copy(&request->err, &err);
         request->failed_index = i;
-        request->mode = MODE_STOP;
+        if (request->mode != MODE_SCRIPT)
+            request->mode = MODE_STOP;
         return RUN_FAILED;
     }
     return RUN_OK;

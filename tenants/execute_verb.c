@@ -24,7 +24,7 @@ int execute_verb(struct lane *lane, enum verb verb)
         .principal = running == NULL ? NULL : running->principal,
         .stateless = lane->kind != LANE_STREAM,
         .engine = running != NULL && running->principal == NULL,
-        .read_only = running != NULL && running->read_only,
+        .read_only = running != NULL && execute_is_read_only(running),
         .fresh = running != NULL && running->describe,
         .shadows = running != NULL && running->reads_shadows,
     };

@@ -75,6 +75,8 @@ static enum run_result member_statements(struct lane *lane, struct request *requ
 {
     bool separate = request->mode != MODE_TRANSACTION && request->statement_count > 1;
 
+    if (request->mode == MODE_SCRIPT)
+        return script_beside_others(lane, request, 0, flags);
     for (unsigned i = 0; i < request->statement_count; i++) {
         enum run_result result = separate ? separate_statement(lane, request, i, flags)
                                           : execute_statement(lane, request, i, flags);
@@ -211,6 +213,8 @@ static enum run_result alone_run(struct lane *lane, struct request *request, uns
         transaction && request->kind == REQUEST_STATEMENTS && request->mode != MODE_TRANSACTION;
     enum run_result result;
 
+    if (request->mode == MODE_SCRIPT)
+        return script_alone(lane, request, flags);
     if (separable && (request->lost_group || request->next_index > 0))
         return each_run(lane, request, flags);
     result = transaction ? transaction_run(lane, request, flags | RUN_IN_GROUP)

@@ -111,6 +111,8 @@ void lane_refuse(struct lane *lane, struct request *request, const struct err *e
 {
     if (request->next_index > 0)
         execute_report(request, request->next_index, err);
+    else if (request->mode == MODE_SCRIPT && err->code == ERR_BUSY)
+        script_busy(request, err);
     else
         err_copy(&request->err, err);
     request_finish(lane->actor, request);
@@ -120,6 +122,8 @@ void lane_refuse(struct lane *lane, struct request *request, const struct err *e
 static enum run_result read_statements(
     struct lane *lane, struct request *request, unsigned from, unsigned flags) ON(actor_owner)
 {
+    if (request->mode == MODE_SCRIPT)
+        return script_beside_others(lane, request, from, flags);
     for (unsigned i = from; i < request->statement_count; i++) {
         enum run_result result = execute_statement(lane, request, i, flags);
 

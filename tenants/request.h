@@ -26,6 +26,14 @@ struct statement_input {
     const struct condition *condition; /* NULL: always; only with request.step_states */
 };
 
+/* What one connection would remember of the statements before: carried from request to request of a
+ * session whose requests run on whatever lane is free. */
+struct session_counts {
+    int64_t insert_rowid;
+    int64_t changes;
+    int64_t total_changes;
+};
+
 enum request_kind {
     REQUEST_STATEMENTS,     /* statements[] in order, under `mode` */
     REQUEST_PROCEDURE,      /* procedure() on the write lane, in a group, in its own savepoint */
@@ -37,6 +45,11 @@ enum request_mode {
     MODE_STOP,        /* each statement commits; stop at the first that fails */
     MODE_TRANSACTION, /* all or nothing */
     MODE_CONTINUE,    /* each commits or fails for itself; all are run */
+    /* A transaction that the client wrote out: BEGIN; statements that each run when the one before
+     * succeeded; COMMIT likewise; ROLLBACK unless that did. The results are those of running them
+     * one by one, but it runs in a group, or on a read lane (tenants/script.c). With step_states;
+     * `read_only` for BEGIN TRANSACTION READONLY. Never on a stream. */
+    MODE_SCRIPT,
 };
 
 /* What runs on a lane for the engine itself (catalogue, introspection): under the engine flag, so
@@ -70,10 +83,12 @@ struct request {
     bool reads_shadows;   /* a dump's: virtual tables' shadow tables may be read */
     bool describe;        /* compile only: sink->described() for each statement */
     uint8_t *step_states; /* enum step_state of each statement, for conditions; NULL: none */
-    int64_t insert_rowid; /* what last_insert_rowid() tells before the first insert; on a stream
-                             0 leaves it as it is */
-    unsigned lane_hint;   /* the submitting loop's number: which read lane to warm */
-    struct sink *sink;    /* borrowed */
+    /* What last_insert_rowid(), changes() and total_changes() tell at first. On a stream they go on
+     * from its last request, unless `counts_set`. */
+    struct session_counts counts;
+    bool counts_set;
+    unsigned lane_hint; /* the submitting loop's number: which read lane to warm */
+    struct sink *sink;  /* borrowed */
     procedure_fn procedure;
     void *procedure_argument;
     struct producer *producer;
@@ -98,6 +113,7 @@ struct request {
     bool streamed;                /* chunk() has been called: the head is out */
     struct statement_stats total; /* sums over the statements */
     uint64_t memory_peak_bytes;
+    struct session_counts counts_after; /* and what they tell now */
 
     /* The engine's own. */
     struct list link;
@@ -106,6 +122,7 @@ struct request {
     uint64_t gate;             /* commit number that must be durable before done() */
     uint64_t submitted_ns;
     size_t sink_mark;
+    size_t result_mark;      /* where the result began that max_write_result_bytes is about */
     uint64_t streamed_bytes; /* taken by chunk() */
     unsigned attempts;
     unsigned next_index; /* statements before it are done (streams that waited for a lock) */

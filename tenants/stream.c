@@ -181,6 +181,7 @@ static enum run_result run_statements(struct lane *lane, struct request *request
         enum run_result result;
 
         request->sink_mark = request->sink->out.len;
+        request->result_mark = request->sink_mark;
         result = execute_statement(lane, request, request->next_index, flags);
         if (result == RUN_OK ||
             (result == RUN_FAILED && request->mode == MODE_CONTINUE && lane->stop != STOP_STOLEN))
@@ -469,6 +470,39 @@ bool stream_run_turn(struct lane *lane)
     return true;
 }
 
+/* Its lane is like any other's: it can do without. */
+static bool may_rest_locked(const struct stream *stream)
+{
+    return stream->lane->state == LANE_FREE && stream->transaction_since_ms == 0 &&
+           stream->lane->connection != NULL && !atomic_load(&stream->has_state) &&
+           atomic_load(&stream->owes) == ERR_NONE;
+}
+
+bool streams_make_room_locked(struct open_database *open, unsigned most)
+{
+    struct stream *oldest = NULL;
+    unsigned count = 0;
+
+    LIST_FOREACH(item, &open->streams)
+    {
+        struct stream *stream = LIST_ENTRY(item, struct stream, open_link);
+
+        if (stream->resting)
+            continue;
+        count++;
+        if (may_rest_locked(stream) &&
+            (oldest == NULL || stream->last_used_ms < oldest->last_used_ms))
+            oldest = stream;
+    }
+    if (count < most)
+        return true;
+    if (oldest == NULL)
+        return false;
+    oldest->resting = true;
+    lane_push_locked(oldest->lane);
+    return true;
+}
+
 void streams_tick(struct actor *actor, uint64_t now_ms)
 {
     const struct engine_options *options = &actor->engine->options;
@@ -484,9 +518,7 @@ void streams_tick(struct actor *actor, uint64_t now_ms)
             bool idles = stream->lane->state == LANE_FREE &&
                          clock_since(now_ms, stream->last_used_ms) > options->stream_idle_ms;
             bool old = too_long || (idles && stream->transaction_since_ms != 0);
-            bool rests = idles && stream->transaction_since_ms == 0 &&
-                         stream->lane->connection != NULL && !atomic_load(&stream->has_state) &&
-                         atomic_load(&stream->owes) == ERR_NONE;
+            bool rests = idles && may_rest_locked(stream);
 
             stream->expire |= old;
             stream->too_long |= too_long;

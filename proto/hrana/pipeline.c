@@ -77,7 +77,7 @@ static int keep_stream(struct pipeline *p)
         return -1;
     }
     p->kept->stream.stream = p->stream.stream;
-    p->kept->stream.insert_rowid = p->stream.insert_rowid;
+    p->kept->stream.counts = p->stream.counts;
     p->kept->stream.in_transaction = p->stream.in_transaction;
     p->kept->store = p->store;
     p->stream.stream = NULL;

@@ -1,5 +1,6 @@
 #include "proto/hrana/session.h"
 
+#include "proto/hrana/batch_plan.h"
 #include "tenants/sql_text.h"
 
 /* ---- streams ---- */
@@ -181,8 +182,6 @@ static void on_end(struct sink *sink, unsigned statement, const struct statement
     } else if (run->current->type != HRANA_SEQUENCE) {
         run->encoder.ops->stmt_end(&run->encoder, stats);
     }
-    if (stats->is_insert)
-        run->insert_rowid = stats->last_insert_rowid;
     run->in_step = false;
     run->steps_done = statement + 1;
 }
@@ -312,12 +311,13 @@ static enum hrana_next submit(struct hrana_run *run, struct statement_input *sta
     request->statement_count = count;
     request->describe = run->current->type == HRANA_DESCRIBE;
     request->step_states = run->states;
-    request->insert_rowid = stream->insert_rowid;
+    request->read_only = false;
+    request->counts = stream->counts;
+    request->counts_set = true;
     request->stream = own_connection ? stream->stream : NULL;
     request->sink = &run->sink;
     request->err = ERR_INIT;
     request->next_index = 0;
-    run->insert_rowid = stream->insert_rowid;
     return HRANA_SUBMIT;
 }
 
@@ -375,6 +375,25 @@ static int check_step(const struct hrana_stmt *stmt, struct statement_input *inp
     return 0;
 }
 
+/* A transaction that is complete needs no connection of its own, unless its rows may stream. */
+static enum hrana_next submit_batch(
+    struct hrana_run *run, struct statement_input *inputs, unsigned count, bool own_connection)
+{
+    const struct hrana_stream *stream = run->stream;
+    bool has_state = stream->stream != NULL && stream_has_state(stream->stream);
+    enum hrana_plan plan = !own_connection || has_state || run->cursor
+                               ? HRANA_PLAN_STEPS
+                               : hrana_plan_batch(inputs, count);
+    enum hrana_next next;
+
+    if (plan == HRANA_PLAN_STEPS ||
+        (plan == HRANA_PLAN_TRANSACTION && (stream->principal->capabilities & CAP_WRITE) == 0))
+        return submit(run, inputs, count, MODE_CONTINUE, own_connection);
+    next = submit(run, inputs, count, MODE_SCRIPT, false);
+    run->request->read_only = plan == HRANA_PLAN_READS;
+    return next;
+}
+
 static enum hrana_next begin_batch(struct hrana_run *run, const struct hrana_batch *batch)
 {
     unsigned count = batch->step_count;
@@ -399,7 +418,7 @@ static enum hrana_next begin_batch(struct hrana_run *run, const struct hrana_bat
     if (!run->cursor)
         run->encoder.ops->batch_begin(&run->encoder);
     if (count > 0)
-        return submit(run, inputs, count, MODE_CONTINUE, own_connection);
+        return submit_batch(run, inputs, count, own_connection);
     if (!run->cursor)
         run->encoder.ops->batch_end(&run->encoder, run->errors, 0);
     return end_response(run);
@@ -537,7 +556,7 @@ enum hrana_next hrana_finish(struct hrana_run *run)
 {
     const struct request *request = run->request;
 
-    run->stream->insert_rowid = run->insert_rowid;
+    run->stream->counts = request->counts_after;
     run->stream->in_transaction = hrana_stream_in_transaction(run->stream);
     if (unlikely(request->err.code == ERR_STREAM_EXPIRED)) {
         err_copy(&run->err, &request->err);

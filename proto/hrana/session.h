@@ -8,7 +8,7 @@
  *
  * A stream costs no connection to SQLite until something needs one of its own: a transaction, a
  * setting, a temporary object. Before and after that its requests are ordinary ones, which commit
- * in groups and may run on loops; last_insert_rowid() is carried along.
+ * in groups and may run on loops; last_insert_rowid() and changes() are carried along.
  *
  * Threads: one at a time per stream and run: whoever decoded the request, then whoever runs
  * request.done. */
@@ -27,7 +27,7 @@ struct hrana_stream {
     struct principal *principal;   /* owned reference */
     struct stream *stream;         /* owned; NULL: none was needed yet */
     struct hrana_sql_store *store; /* borrowed */
-    int64_t insert_rowid;
+    struct session_counts counts;
     bool in_transaction; /* as its last request left it: a limit may have ended it since */
     bool closed;         /* by the client's "close" */
 };
@@ -67,7 +67,6 @@ struct hrana_run {
     size_t step_mark; /* and before the step */
     bool in_step;     /* it began and has not ended */
     bool bad_text;    /* a text of the step is not UTF-8 */
-    int64_t insert_rowid;
 };
 
 /* sink.out must be initialized. */
