@@ -294,6 +294,8 @@ bool lane_holds_lock(const struct lane *lane);
 void writers_turn_over_locked(struct lane *lane, bool holds_lock);
 /* Who waited too long, and whose transaction keeps others waiting too long. Lock held. */
 void writers_tick_locked(struct actor *actor, uint64_t now_ns);
+/* After so long a stream's transaction that writes gives way; 0: never. Lock held. */
+uint64_t writers_steal_ms_locked(const struct open_database *open);
 /* VFS event: the write lock was given back. `context` is the open database. */
 void actor_unlocked(void *context);
 

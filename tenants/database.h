@@ -21,7 +21,7 @@ struct database_settings {
     bool block_writes;
     uint64_t max_bytes;       /* 0: the engine's default */
     uint64_t memory_bytes;    /* 0: the engine's default */
-    uint64_t txn_timeout_s;   /* 0: the engine's default */
+    uint64_t txn_timeout_s;   /* 0: the engine's transaction_steal_ms */
     const char *block_reason; /* setting_intern()'s; NULL: none is told */
 };
 

@@ -51,8 +51,8 @@ struct engine_options {
     unsigned max_open;        /* databases open at once (LRU) */
     uint64_t max_cache_bytes; /* SQLite heap of all databases together (LRU) */
     uint64_t stream_idle_ms;
-    uint64_t stream_max_ms;
-    uint64_t lock_wait_ms; /* a statement waits so long for the write lock */
+    uint64_t stream_max_ms; /* at least the database's txn_timeout_s */
+    uint64_t lock_wait_ms;  /* a statement waits so long for the write lock */
     /* A stream's transaction that has the write lock for so long is rolled back as soon as another
      * writer waits; 0: never. */
     uint64_t transaction_steal_ms;

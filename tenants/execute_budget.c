@@ -137,6 +137,16 @@ void execute_report(struct request *request, unsigned index, const struct err *e
         request->sink->ops->error(request->sink, index, err, request->statements[index].sql);
 }
 
+static uint64_t steal_ms(struct actor *actor)
+{
+    uint64_t ms;
+
+    mutex_lock(&actor->lock);
+    ms = writers_steal_ms_locked(actor->open);
+    mutex_unlock(&actor->lock);
+    return ms;
+}
+
 /* What a stop by the progress handler means. */
 enum run_result execute_stopped(struct lane *lane, struct err *ret_err)
 {
@@ -169,7 +179,7 @@ enum run_result execute_stopped(struct lane *lane, struct err *ret_err)
         (void)err_set(ret_err, ERR_TRANSACTION_TIMEOUT,
             "the transaction had the write lock for over %llu ms while others waited for it, and "
             "was rolled back",
-            (unsigned long long)options->transaction_steal_ms);
+            (unsigned long long)steal_ms(lane->actor));
         return RUN_FAILED;
     case STOP_CANCELLED:
     case STOP_NONE:

@@ -43,7 +43,8 @@ static const struct setting table[] = {
         FIELD(database_settings, block_reason)},
     {"txn_timeout_s", "txnTimeoutS", SETTING_DATABASE, SETTING_NUMBER, 0, 1, 604800, NULL,
         "seconds", CAP_OPERATOR, false,
-        "longest transaction over several requests; 0: the server's default",
+        "a transaction over several requests that has written for so long gives way to writers "
+        "that wait; 0: the server's --transaction-steal",
         FIELD(database_settings, txn_timeout_s)},
     {"jwt_key", "jwtKey", SETTING_DATABASE, SETTING_KEYS, 0, 0, 0, NULL, "", CAP_OPERATOR, false,
         "public keys whose JSON web tokens open this database, beside the tenant's and the "

@@ -509,12 +509,13 @@ void streams_tick(struct actor *actor, uint64_t now_ms)
 
     mutex_lock(&actor->lock);
     if (actor->state == ACTOR_OPEN) {
+        uint64_t most_ms = MAX(options->stream_max_ms, actor->open->settings.txn_timeout_s * 1000);
+
         LIST_FOREACH(item, &actor->open->streams)
         {
             struct stream *stream = LIST_ENTRY(item, struct stream, open_link);
-            bool too_long =
-                stream->transaction_since_ms != 0 &&
-                clock_since(now_ms, stream->transaction_since_ms) > options->stream_max_ms;
+            bool too_long = stream->transaction_since_ms != 0 &&
+                            clock_since(now_ms, stream->transaction_since_ms) > most_ms;
             bool idles = stream->lane->state == LANE_FREE &&
                          clock_since(now_ms, stream->last_used_ms) > options->stream_idle_ms;
             bool old = too_long || (idles && stream->transaction_since_ms != 0);

@@ -173,10 +173,17 @@ void actor_unlocked(void *context)
     mutex_unlock(&actor->lock);
 }
 
+uint64_t writers_steal_ms_locked(const struct open_database *open)
+{
+    uint64_t own = open->settings.txn_timeout_s * 1000;
+
+    return own != 0 ? own : open->actor->engine->options.transaction_steal_ms;
+}
+
 /* The stream whose transaction has the lock has had it for long enough. */
 static void steal_locked(struct open_database *open, uint64_t now_ns)
 {
-    uint64_t most = open->actor->engine->options.transaction_steal_ms * NS_PER_MS;
+    uint64_t most = writers_steal_ms_locked(open) * NS_PER_MS;
 
     if (most == 0)
         return;

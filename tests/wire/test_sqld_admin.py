@@ -4,7 +4,7 @@ import types
 
 import pytest
 from api import Admin, Api, Connection, Database
-from hrana import CLOSE, batch, execute
+from hrana import CLOSE, Stream, batch, execute
 from signing import Key
 
 
@@ -191,6 +191,26 @@ def test_blocks_outlive_a_restart(place):
     place.server.restart()
     answer = database(place).query("CREATE TABLE t(a)")
     assert answer.status == 403 and answer.value["error"].endswith("still"), answer
+
+
+def test_a_transaction_gives_way_when_its_database_says(start_server):
+    server = start_server("--listen-admin", "127.0.0.1:0", "--stream-idle", "60s", "--transaction-steal", "100ms",
+                          "--lock-wait", "2s")
+    place = types.SimpleNamespace(server=server, admin=Admin(server), api=AdminApi(server, server.operator_token))
+    for name, own in (("brief", {}), ("long", {"txn_timeout_s": 60})):
+        place.api.create(name, **own)
+        made = database(place, name)
+        made.query("CREATE TABLE t(a)").ok()
+        begun = Stream(made)
+        begun.run(execute("BEGIN"), execute("INSERT INTO t VALUES (1)"))
+        waits = made.query("INSERT INTO t VALUES (2)")
+        answer = begun.send(execute("COMMIT"), CLOSE)
+        if own:
+            assert waits.status == 503 and answer.value["results"][0]["type"] == "ok", (waits, answer)
+        else:
+            error = answer.value["results"][0]["error"] if answer.status == 200 else answer.value
+            assert waits.status == 200 and error["code"] == "TRANSACTION_TIMEOUT", (waits, answer)
+        assert made.rows("SELECT a FROM t") == [[1 if own else 2]]
 
 
 def test_stats(place):
