@@ -22,11 +22,13 @@ packages_run=(
 )
 
 # To check: tests/run needs these beside packages_build. Python libraries come from Debian, for
-# /usr/bin/python3, and never from PyPI.
+# /usr/bin/python3, and never from PyPI; npm, pip and aiohttp are for libSQL's clients, which the
+# tests themselves fetch, pinned, into .cache/clients.
 # shellcheck disable=SC2034
 packages_test=(
     clang-14 clang-tidy-14 clang-format-14 llvm-14 libclang-rt-14-dev
     python3 python3-pytest python3-msgpack python3-cryptography strace sqlite3 shellcheck git
+    'npm|nodejs' python3-pip python3-aiohttp python3-typing-extensions
 )
 
 # packages_missing ROW…: prints the packages to install, one per line.

@@ -55,6 +55,8 @@ void shell_failed(struct shell *shell, int status);
 void shell_dot(struct shell *shell, const char *line);
 /* shell_dot.c: adds the dot commands that begin with `word`. */
 void shell_dot_names(struct str word, struct buf *names);
+/* shell_connect.c: .connect [CLIENT]; `name` NULL lists them */
+int shell_connect(struct shell *shell, const char *name);
 /* shell_import.c: .import [--skip N] FILE TABLE */
 int shell_import(struct shell *shell, const char *path, const char *table, size_t skip);
 /* shell_names.c: the callback of edit.h; `user` is the shell. */

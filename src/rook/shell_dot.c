@@ -238,6 +238,11 @@ static int dot_import(struct shell *shell, const struct dot_words *words)
     return shell_import(shell, words->words[at], words->words[at + 1], skip);
 }
 
+static int dot_connect(struct shell *shell, const struct dot_words *words)
+{
+    return shell_connect(shell, words->count > 1 ? words->words[1] : NULL);
+}
+
 static int dot_quit(struct shell *shell, const struct dot_words *words)
 {
     (void)words;
@@ -272,6 +277,7 @@ static const struct dot_command commands[] = {
     {".output", "[FILE]", "write results to FILE; without it, here again", 0, 1, dot_output},
     {".read", "FILE", "run the statements of FILE", 1, 1, dot_read},
     {".import", "[--skip N] FILE TABLE", "add the rows of a CSV file to a table", 2, 4, dot_import},
+    {".connect", "[CLIENT]", "how libSQL's clients reach this database", 0, 1, dot_connect},
     {".quit", "", "leave (also .exit)", 0, 0, dot_quit},
     {0},
 };

@@ -122,6 +122,14 @@ def test_dot_commands(rook, orders, tmp_path):
     assert ".tables" in shell(rook, ".help").out
 
 
+def test_connect_shows_the_url_of_the_database(rook, fake, orders):
+    result = shell(rook, ".connect\n.connect js")
+    assert result.status == 0 and result.out.count(f"{fake.url}/acme/orders/") == 2, result
+    assert f"ws{fake.url.removeprefix('http')}/acme/orders/" in result.out
+    refused = shell(rook, ".connect cobol")
+    assert refused.status != 0 and "no client 'cobol'" in refused.err
+
+
 @pytest.mark.parametrize("line, says", [
     (".nothing", "unknown command"), (".open", "usage: .open DATABASE"), (".mode x", ".mode takes"),
     (".timer maybe", "on or off"), (".read /nowhere", "/nowhere"), (".open nowhere", "nowhere"),

@@ -4,12 +4,13 @@ same programs against sqld."""
 import pytest
 from api import Admin
 from libsql.programs import PROGRAMS, Target, Unavailable
+from server import PATIENCE
 
 
 def target_of(tenant, slug="main", **more):
     server = tenant.admin.server
     return Target(server.address, f"/{tenant.slug}/{slug}/", tenant.owner.token, tenant.api("readonly").token,
-                  server.address, f"/{tenant.slug}/missing/", **more)
+                  server.address, f"/{tenant.slug}/missing/", patience_s=60 * PATIENCE, **more)
 
 
 def run(program, *arguments, **more):

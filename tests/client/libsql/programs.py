@@ -165,6 +165,19 @@ def python():
     return folder
 
 
+def go():
+    _need("go", "golang, which must be 1.20 or newer")
+    said = subprocess.run(["go", "env", "GOVERSION"], capture_output=True, text=True, cwd="/").stdout
+    version = re.match(r"go(\d+)\.(\d+)", said)
+    if version is None or tuple(map(int, version.groups())) < (1, 20):
+        raise Unavailable(f"Go 1.20 is needed, and {said.strip() or 'an older one'} is installed")
+    source = HERE / "go"
+    with _locked("go") as folder:
+        _install(folder, [source / "go.mod", source / "go.sum", source / "main.go"],
+                 ["go", "build", "-mod=readonly", "-o", "checks", "."], {"GOFLAGS": "", "GOTOOLCHAIN": "local"})
+    return folder
+
+
 PACKAGES = (("PYTHONPATH", str(CACHE / "python" / "packages")),)
 
 HTTP = [
@@ -175,6 +188,7 @@ HTTP = [
     Program("prisma-http", "http", prisma, ("node", "app.mjs")),
     Program("libsql-client-http", "http", python, (PYTHON, "libsql_client_checks.py"), PACKAGES),
     Program("libsql-http", "http", python, (PYTHON, "libsql_checks.py"), PACKAGES),
+    Program("go-http", "http", go, ("./checks",)),
 ]
 WEBSOCKET = [
     Program("client-ws", "ws", node, ("node", "client.mjs")),
@@ -182,5 +196,6 @@ WEBSOCKET = [
       for form in ("hrana1", "hrana2", "hrana3", "hrana3-protobuf")),
     Program("drizzle-ws", "ws", node, ("node", "drizzle/app.mjs")),
     Program("libsql-client-ws", "ws", python, (PYTHON, "libsql_client_checks.py"), PACKAGES),
+    Program("go-ws", "ws", go, ("./checks",)),
 ]
 PROGRAMS = HTTP + WEBSOCKET
