@@ -12,7 +12,7 @@ struct family {
     char family_id[ID_HEX_BYTES];
     struct family_place place;
     struct mutex lock; /* of what follows */
-    bool loaded, broken;
+    bool loaded, broken, folding;
     struct manifest manifest;
     struct list layers; /* open ones, each with a reference of the list */
     struct list heads;

@@ -444,6 +444,20 @@ void stack_push(struct layer_stack *stack, struct layer *top)
     mutex_unlock(&stack->lock);
 }
 
+int stack_find(struct layer_stack *stack, const struct layer *layer)
+{
+    const struct layer_view *view;
+    int at = -1;
+
+    mutex_lock(&stack->lock);
+    view = current(stack);
+    for (uint32_t i = 0; view != NULL && i < view->count; i++)
+        if (view->layers[i] == layer)
+            at = (int)i;
+    mutex_unlock(&stack->lock);
+    return at;
+}
+
 void stack_replace(struct layer_stack *stack, uint32_t first, uint32_t count, struct layer *merged)
 {
     struct layer_view *before, *view;

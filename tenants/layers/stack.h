@@ -77,6 +77,8 @@ void stack_push(struct layer_stack *stack, struct layer *top);
 /* `merged` (a reference of its own is taken) stands for layers [first, first + count); with NULL
  * they are gone, their pages being the base's. The pages are the same as before. */
 void stack_replace(struct layer_stack *stack, uint32_t first, uint32_t count, struct layer *merged);
+/* Its place in the stack, the base's being 0; -1: it is not there. */
+int stack_find(struct layer_stack *stack, const struct layer *layer);
 /* Frees views that no handle holds any more. */
 void stack_reap(struct layer_stack *stack);
 /* Bytes of memory of its table. */

@@ -36,7 +36,7 @@ struct file {
     struct bytes synced; /* as far as the steps have come */
     size_t *pending;     /* owned: numbers of unsynced calls, in order */
     size_t pending_count, pending_capacity;
-    bool is_wal, is_main, is_manifest;
+    bool is_wal, is_main, is_manifest, is_layer, is_map;
     bool header_written; /* while recording: its last write was at 0 */
 };
 
@@ -127,7 +127,9 @@ static int new_file(const char *name)
 
     CHECK(disk.file_count < FILES_MAX);
     *file = (struct file){.is_main = strncmp(last, "base-", 5) == 0,
-        .is_manifest = strcmp(last, "MANIFEST") == 0,
+        .is_manifest = strncmp(last, "MANIFEST", 8) == 0,
+        .is_layer = last[0] == 'L',
+        .is_map = len > 4 && strcmp(last + len - 4, ".map") == 0,
         .is_wal = len > 4 && strcmp(last + len - 4, "-wal") == 0};
     return disk.file_count++;
 }
@@ -211,6 +213,10 @@ static bool is_left_out(const struct file *file)
         return file->is_main && disk.checkpoint;
     case DISK_LIE_MANIFEST:
         return file->is_manifest;
+    case DISK_LIE_LAYER_PAGES:
+        return file->is_layer && !file->is_map;
+    case DISK_LIE_LAYER_MAP:
+        return file->is_map;
     case DISK_HONEST:
     case DISK_LIE_FOLDER:
     case DISK_LIE_PARENT:

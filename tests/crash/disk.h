@@ -22,6 +22,8 @@ enum disk_lie {
     DISK_LIE_MANIFEST,       /* the sync of a MANIFEST */
     DISK_LIE_FOLDER,         /* the fsync of a family's folder */
     DISK_LIE_PARENT,         /* the fsync of the folder above it */
+    DISK_LIE_LAYER_PAGES,    /* the sync of a layer's pages */
+    DISK_LIE_LAYER_MAP,      /* the sync of its map */
 };
 
 /* How much of what was not synced survives. */

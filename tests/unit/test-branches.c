@@ -8,6 +8,7 @@
 #include "tenants/account.h"
 #include "tenants/base/log.h"
 #include "tenants/base/random.h"
+#include "tenants/layers/fold.h"
 #include "tests/lib/branches.h"
 #include "tests/lib/scratch.h"
 #include "tests/lib/tap.h"
@@ -28,6 +29,8 @@ static struct {
 static struct err err;
 static uint64_t state;
 static int numbers;
+static struct fold *fold;
+static unsigned folds, conflicts;
 
 static uint32_t below(uint32_t n)
 {
@@ -62,6 +65,8 @@ static bool start(const char *sql)
 
 static void stop(void)
 {
+    fold_end(fold);
+    fold = NULL;
     for (int i = 0; i < BRANCHES; i++)
         branch_close(&branches[i]);
     family_release(family);
@@ -251,7 +256,95 @@ static void test_page_sizes(void)
     }
 }
 
+static bool fold_all(unsigned pages)
+{
+    bool right = true, done = false;
+
+    do {
+        right = fold_begin(family, 2, &fold, &err) == 0;
+        while (right && fold != NULL && !done)
+            right = fold_step(fold, pages, &done, &err) == 0;
+        folds += done;
+        done = false;
+        right = note(right, "fold");
+        if (fold == NULL)
+            return right;
+        fold_end(fold);
+        fold = NULL;
+    } while (right);
+    return false;
+}
+
+static void test_fold(void)
+{
+    struct family_usage usage;
+    struct manifest manifest;
+    struct content before;
+    sqlite3 *reader;
+    bool right = start(TABLE);
+
+    for (int i = 0; i < 20 && right; i++) {
+        right = branch_set(&branches[0], i * 5, 40, 100 * i) == 0 && branch_quiet(&branches[0]) &&
+                family_snapshot(family, branches[0].head_id, "s", &err) == 0;
+        branch_go_on(&branches[0]);
+        right = right && family_remove_snapshot(family, "s", &err) == 0;
+    }
+    ok(note(right, "snapshots") && branch_run(&branches[0], "VACUUM") == SQLITE_OK,
+        "twenty layers");
+    ok(family_head_usage(family, branches[0].head_id, &usage, &err) == 0 && usage.depth == 21,
+        "are a stack of 21");
+    reader = branch_connect(branches[0].head);
+    before = branches[0].content;
+    ok(sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM t", NULL, NULL, NULL) == SQLITE_OK,
+        "a read begins");
+    ok(fold_all(3), "it is folded");
+    ok(family_head_usage(family, branches[0].head_id, &usage, &err) == 0 && usage.depth == 2,
+        "into the base");
+    ok(is_right(&branches[0]) && branch_is(reader, &before, why, sizeof(why)),
+        "nothing changed for anybody");
+    (void)sqlite3_close(reader);
+    ok(fork_of(0, 1) && branch_set(&branches[0], 0, 90, 0) == 0 &&
+            branch_run(&branches[0], "VACUUM") == SQLITE_OK && fork_of(0, 2) &&
+            branch_set(&branches[0], 7, 9, 5) == 0 && fork_of(0, 3),
+        "branches at different times");
+    ok(fold_all(100), "are folded where they may");
+    for (int i = 0; i < 4; i++)
+        ok(is_right(&branches[i]), "branch %d is right", i);
+    for (int i = 1; i < 4; i++) {
+        branch_close(&branches[i]);
+        right = right && family_remove_head(family, branches[i].head_id, &err) == 0;
+    }
+    ok(right && fold_all(1000) && is_right(&branches[0]), "and when they are gone");
+    family_describe(family, &manifest);
+    ok(manifest.layer_count == 2, "all that was shared is in the base");
+    manifest_fini(&manifest);
+    is_int(files_in_folder("^L"), 0, "with no file left behind");
+    stop();
+    ok(family_open(data, family_id, &family, &err) == 0 &&
+            branch_open(&branches[0], family, NULL, &err) == 0 && is_right(&branches[0]),
+        "opened again it is right");
+    stop();
+}
+
 /* ------------------------------------------------------------------ at random */
+
+/* A step of a fold that goes on while everything else happens. */
+static bool fold_some(void)
+{
+    bool done = false;
+    int rc;
+
+    if (fold == NULL)
+        return note(fold_begin(family, below(3) == 0 ? 1 : 4, &fold, &err) == 0, "fold");
+    rc = fold_step(fold, 1 + below(40), &done, &err);
+    if (rc == 0 && !done)
+        return true;
+    fold_end(fold);
+    fold = NULL;
+    folds += done;
+    conflicts += rc < 0 && err.code == ERR_CONFLICT;
+    return note(rc == 0 || err.code == ERR_CONFLICT, "fold");
+}
 
 static int free_branch(void)
 {
@@ -410,6 +503,10 @@ static bool step(void)
     case 10:
         return wake(at) && branch_checkpoint(&branches[at], modes[below(4)]) == SQLITE_OK;
     case 11:
+    case 12:
+    case 13:
+        return fold_some();
+    case 14:
         return wake(at) && is_right(&branches[at]);
     default:
         return write_some(at);
@@ -427,8 +524,8 @@ static void test_at_random(int steps)
     for (int i = 0; i < BRANCHES && right; i++)
         right = !branches[i].live || (wake(i) && is_right(&branches[i]));
     family_describe(family, &manifest);
-    ok(right, "%d steps: each branch has its rows (%zu layers, MANIFEST %llu)", did,
-        manifest.layer_count, (unsigned long long)manifest.generation);
+    ok(right, "%d steps: each branch has its rows (%zu layers, MANIFEST %llu, %u folds, %u not)",
+        did, manifest.layer_count, (unsigned long long)manifest.generation, folds, conflicts);
     manifest_fini(&manifest);
     if (right)
         stop();
@@ -445,6 +542,7 @@ int main(int argc, char **argv)
     test_long_reader();
     test_reader_across();
     test_page_sizes();
+    test_fold();
     test_at_random(argc > 2 ? (int)strtol(argv[2], NULL, 10) : STEPS);
     (void)scratch_remove(data);
     return done_testing();
