@@ -227,7 +227,7 @@ static const struct place *descend(
     /* A path whose first segment is somebody's word is theirs, whoever takes any word there. */
     search->past_literal |= at == 0 && child != NULL;
     if (found == NULL && place->parameter != NULL && params < ROUTE_PARAMS_MAX &&
-        !(at == 0 && child != NULL && !search->upgrade) &&
+        !(at == 0 && child != NULL) &&
         (!search->path->has_slash[at] || place->parameter->takes_slash)) {
         found = descend(search, place->parameter, at + 1, params + 1);
         if (found != NULL)
