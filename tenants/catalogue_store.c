@@ -335,6 +335,28 @@ static uint64_t server_default(const struct store *store, const struct setting *
     return 0;
 }
 
+/* 1: the setting has that value already (as an answer that is sent back), 0: another. */
+static int has_value(const struct store *store, enum setting_scope scope, uint64_t owner_id,
+    const struct setting *setting, struct str value, struct err *ret_err)
+{
+    STORE_STATEMENT statement = NULL;
+    char text[SETTING_TEXT_MAX];
+    int row;
+
+    if (store_query(store, &statement, ret_err,
+            "SELECT value FROM settings WHERE scope = ?1 AND owner_id = ?2 AND name = ?3", "iis",
+            (int64_t)scope, (int64_t)owner_id, str_from(setting->name)) < 0)
+        return -1;
+    row = store_step(store, statement, ret_err);
+    if (row < 0)
+        return -1;
+    if (row > 0)
+        return str_is(value, (const char *)sqlite3_column_text(statement, 0));
+    if (setting_is_text(setting))
+        return value.len == 0;
+    return str_is(value, setting_format(setting, setting->default_value, text));
+}
+
 int store_settings_change(const struct store *store, enum setting_scope scope, uint64_t owner_id,
     const struct setting_change *changes, size_t count, struct err *ret_err)
 {
@@ -345,10 +367,19 @@ int store_settings_change(const struct store *store, enum setting_scope scope, u
         uint64_t value = changes[i].reset ? setting->default_value : changes[i].value;
         struct str stored = changes[i].reset ? str_make(NULL, 0) : changes[i].text;
 
+        int same;
+
         CHECK(setting->scope == scope);
         if ((setting_is_text(setting) ? setting_check_text(setting, stored, ret_err)
                                       : setting_check(setting, value, ret_err)) < 0)
             return -1;
+        if (!setting_is_text(setting))
+            stored = str_from(setting_format(setting, value, text));
+        same = has_value(store, scope, owner_id, setting, stored, ret_err);
+        if (same < 0)
+            return -1;
+        if (same > 0)
+            continue;
         if (store->principal != NULL && setting_may_change(setting, store->principal->capabilities,
                                             value, server_default(store, setting), ret_err) < 0)
             return -1;
@@ -359,8 +390,6 @@ int store_settings_change(const struct store *store, enum setting_scope scope, u
                 return -1;
             continue;
         }
-        if (!setting_is_text(setting))
-            stored = str_from(setting_format(setting, value, text));
         if (store_run(store, ret_err,
                 "INSERT INTO settings(scope, owner_id, name, value) VALUES(?1, ?2, ?3, ?4) "
                 "ON CONFLICT DO UPDATE SET value = excluded.value",

@@ -170,7 +170,7 @@ def test_a_client_of_http_1_0_gets_it_unchunked(server, database):
 
 def test_what_cannot_stream_has_a_largest_size_and_says_so(server, database):
     """msgpack announces its counts first, and a batch its outcome."""
-    large = wide(1000, 10_000)
+    large = wide(1200, 10_000)
     packed = database.seen_by(database.api.variant(use_msgpack=True))
     assert len(packed.query(wide(500, 10_000)).ok()["rows"]) == 500
     for answer in (packed.query(large), database.batch([large]), database.batch(["SELECT 1", large])):
