@@ -6,8 +6,8 @@
  *                               h<head>       placeholder with a format line; locked while open
  *                               h<head>-wal   the head's WAL, empty when settled
  *
- * Today a family has one head over one base; more heads and packed layers are lines of the same
- * file. All calls do I/O: worker threads only. */
+ * These calls know families that were never branched: one head over one base. One with branches is
+ * opened with tenants/layers/heads.h, which takes both. All calls do I/O: worker threads only. */
 #ifndef TENANTS_FAMILY_H
 #define TENANTS_FAMILY_H
 
@@ -35,7 +35,7 @@ int family_create(const char *data_dir, const char *family_id, const char *head_
     struct err *ret_err) MUST_CHECK;
 /* Reads and checks the MANIFEST, finds the head's files. Files in the folder that the MANIFEST does
  * not name are removed after being logged; only before the family's heads are open. Errors:
- * ERR_NOT_FOUND no folder; ERR_CORRUPT a damaged or missing MANIFEST, a missing file (an empty WAL
+ * ERR_NOT_FOUND no folder; ERR_NOT_IMPLEMENTED the head has layers; ERR_CORRUPT a damaged or missing MANIFEST, a missing file (an empty WAL
  * included: without it nobody knows whether it was empty), or a WAL or journal that another program
  * left beside a base: never guessed at. */
 int family_locate(const char *data_dir, const char *family_id, const char *head_id,

@@ -218,6 +218,39 @@ static void test_reader_across(void)
     stop();
 }
 
+/* As a loop reads: what would wait for the disk fails, and says so. */
+static void test_nowait(void)
+{
+    struct branch *child = &branches[1];
+    sqlite3 *reader;
+    int rc;
+
+    ok(start(TABLE) && branch_set(&branches[0], 0, 200, 500) == 0 && fork_of(0, 1) &&
+            branch_set(child, 0, 100, 900) == 0 &&
+            branch_checkpoint(child, SQLITE_CHECKPOINT_TRUNCATE) == SQLITE_OK,
+        "a branch with pages of its own");
+    reader = branch_connect(child->head);
+    vfs_nowait(true);
+    ok(branch_is(reader, &child->content, why, sizeof(why)), "read without waiting");
+    vfs_nowait(false);
+    (void)sqlite3_close(reader);
+    reader = branch_connect(child->head);
+    stack_forget_cache(family_head_stack(child->layers));
+    vfs_nowait(true);
+    rc = sqlite3_exec(reader, "SELECT sum(length(pad)) FROM t", NULL, NULL, NULL);
+    vfs_nowait(false);
+    if (rc == SQLITE_OK) {
+        skip("this file system keeps its pages, or does not know RWF_NOWAIT",
+            "a read of a layer that would wait fails, and says so");
+    } else {
+        ok(rc == SQLITE_IOERR && vfs_would_block(),
+            "a read of a layer that would wait fails, and says so");
+    }
+    ok(branch_is(reader, &child->content, why, sizeof(why)), "waiting, it succeeds");
+    (void)sqlite3_close(reader);
+    stop();
+}
+
 static void test_page_sizes(void)
 {
     static const int sizes[] = {512, 1024, 8192, 65536};
@@ -541,6 +574,7 @@ int main(int argc, char **argv)
     test_by_hand();
     test_long_reader();
     test_reader_across();
+    test_nowait();
     test_page_sizes();
     test_fold();
     test_at_random(argc > 2 ? (int)strtol(argv[2], NULL, 10) : STEPS);
