@@ -260,7 +260,7 @@ void lane_refuse(struct lane *lane, struct request *request, const struct err *e
  * caller's. False: the reader was ready again already. */
 bool lane_pause(struct lane *lane);
 /* A statement that was paused is not to go on: the request's err says why. */
-bool lane_must_end(struct lane *lane, struct request *request);
+bool lane_must_end(struct lane *lane, struct request *request) ON(actor_owner);
 /* A request that this lane could not finish goes where it can. */
 void lane_reroute(struct lane *lane, struct request *request, enum request_route route);
 

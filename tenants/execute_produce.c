@@ -5,6 +5,7 @@
 
 /* Why produce() answered -1. */
 static enum run_result judge(struct lane *lane, struct request *request, struct err *err)
+    ON(actor_owner)
 {
     if (lane->stop != STOP_NONE) {
         enum run_result result = execute_stopped(lane, err);

@@ -157,7 +157,7 @@ static void owe(struct stream *stream, enum err_code code)
 }
 
 /* The request is told in place of being run. */
-static void tell_owed(struct lane *lane, struct request *request)
+static void tell_owed(struct lane *lane, struct request *request) ON(actor_owner)
 {
     struct stream *stream = lane->stream;
     struct err err = ERR_INIT;
