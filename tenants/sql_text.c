@@ -108,7 +108,8 @@ static size_t parameter_len(struct str text)
 struct sql_token sql_next(struct str *rest)
 {
     size_t skipped = skip(*rest);
-    struct str text = str_make(rest->ptr + skipped, rest->len - skipped);
+    struct str text =
+        rest->ptr == NULL ? *rest : str_make(rest->ptr + skipped, rest->len - skipped);
     struct sql_token token = {.kind = SQL_TOKEN_END, .raw = str_make(text.ptr, 0)};
     size_t len = 1;
 
