@@ -142,7 +142,7 @@ static void test_upgrades(struct router *router, struct arena *arena)
         {"/acme/main/x", "not_found", "not_found"},
         {"/acme/ma%2fin", "not_found", "not_found"},
         {"/v1/databases", "databases", "databases"},
-        {"/v2/pipeline", "method_not_allowed", "database-socket"},
+        {"/v2/pipeline", "method_not_allowed", "method_not_allowed"},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(upgrades) * 2; i++) {
