@@ -35,9 +35,9 @@ int family_create(const char *data_dir, const char *family_id, const char *head_
     struct err *ret_err) MUST_CHECK;
 /* Reads and checks the MANIFEST, finds the head's files. Files in the folder that the MANIFEST does
  * not name are removed after being logged; only before the family's heads are open. Errors:
- * ERR_NOT_FOUND no folder; ERR_NOT_IMPLEMENTED the head has layers; ERR_CORRUPT a damaged or missing MANIFEST, a missing file (an empty WAL
- * included: without it nobody knows whether it was empty), or a WAL or journal that another program
- * left beside a base: never guessed at. */
+ * ERR_NOT_FOUND no folder; ERR_NOT_IMPLEMENTED the head has layers; ERR_CORRUPT a damaged or
+ * missing MANIFEST, a missing file (an empty WAL included: without it nobody knows whether it was
+ * empty), or a WAL or journal that another program left beside a base: never guessed at. */
 int family_locate(const char *data_dir, const char *family_id, const char *head_id,
     struct family_paths *ret_paths, struct err *ret_err) MUST_CHECK;
 /* Removes the folder and everything in it, MANIFEST first (renamed), folder synced, and its parent
