@@ -7,6 +7,7 @@
  * with that), or, when only the disk can tell, as they were or as they were to be: then it ends, as
  * the actors would. Afterwards, on a good disk, the family opens, is that, and goes on. */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -135,6 +136,25 @@ static bool one_run(uint64_t seed)
     return right;
 }
 
+/* How often a run without faults makes a call. */
+static unsigned count_calls(enum call call, uint64_t seed)
+{
+    fault.call = call;
+    fault.at = UINT_MAX;
+    (void)one_run(seed);
+    fault.at = 0;
+    return fault.calls;
+}
+
+/* The next seed whose steps make every kind of call a few times. */
+static uint64_t find_seed(uint64_t seed)
+{
+    while (count_calls(UNLINK, seed) < 4 || count_calls(TRUNCATE, seed) < 2 ||
+           count_calls(RENAME, seed) < 4)
+        seed += 2;
+    return seed;
+}
+
 static void test_fault(const char *name, enum call call, int error, bool stays, uint64_t seed)
 {
     unsigned n = 0, bad = 0, runs = 0;
@@ -151,7 +171,7 @@ static void test_fault(const char *name, enum call call, int error, bool stays, 
             (void)snprintf(first, sizeof(first), "call %u: %s", n, work.why);
     } while (fault.hit && bad < 3);
     fault.at = 0;
-    ok(bad == 0 && runs > 2, "%s, %s: %u runs %s", name, stays ? "from then on" : "once", runs,
+    ok(bad == 0 && runs > 1, "%s, %s: %u runs %s", name, stays ? "from then on" : "once", runs,
         first);
 }
 
@@ -176,10 +196,11 @@ int main(int argc, char **argv)
     struct err err = ERR_INIT;
 
     log_set_level(LOG_ERROR);
-    (void)printf("# seed %llx\n", (unsigned long long)seed);
     if (scratch_make(scratch, sizeof(scratch), "/dev/shm") < 0)
         CHECK(scratch_make(scratch, sizeof(scratch), "/tmp") == 0);
     ok(account_install(&err) == 0 && vfs_register(&err) == 0, "ready");
+    seed = find_seed(seed);
+    (void)printf("# seed %llx\n", (unsigned long long)seed);
     ok(one_run(seed) && failed_steps == 0, "without faults all goes well %s", work.why);
     for (size_t i = 0; i < ARRAY_LEN(faults); i++) {
         test_fault(faults[i].name, faults[i].call, faults[i].error, false, seed);
