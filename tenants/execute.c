@@ -446,6 +446,13 @@ bool execute_is_skipped(struct lane *lane, struct request *request, unsigned ind
     return true;
 }
 
+/* PRAGMA table_info and the like take the schema as the connection last saw it: SQLite compiles
+ * them to nothing, without another look, where it knows no such table. */
+static bool is_pragma(struct str sql)
+{
+    return str_is_nocase(sql_verb(sql).word, "PRAGMA");
+}
+
 enum run_result execute_statement(
     struct lane *lane, struct request *request, unsigned index, unsigned flags)
 {
@@ -465,7 +472,8 @@ enum run_result execute_statement(
         return result;
     if (request->step_states != NULL && execute_is_skipped(lane, request, index))
         return RUN_OK;
-    if (request->describe && lane->schema_seen != generation)
+    if (lane->schema_seen != generation &&
+        (request->describe || is_pragma(request->statements[index].sql)))
         (void)execute_verb(lane, VERB_READ_SCHEMA);
     result = prepare(lane, request, index, flags, &statement, &err);
     if (result != RUN_OK || statement == NULL) {

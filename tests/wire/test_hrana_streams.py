@@ -280,3 +280,19 @@ def test_stored_texts_are_bounded(database):
     assert results[10] == {"type": "store_sql"} and results[11]["code"] == "SQL_STORE_TOO_LARGE"
     one.run({"type": "close_sql", "sql_id": 3})
     assert one.one({"type": "store_sql", "sql_id": 11, "sql": large}) == {"type": "store_sql"}
+
+
+def test_pragmas_see_a_table_made_elsewhere(database):
+    """SQLite looks up a pragma's table in the schema as the connection last saw it."""
+    one = Stream(database)
+    one.one(execute("CREATE TEMP TABLE mine(a)"))  # the stream keeps its connection
+    Stream(database).run(execute("CREATE TABLE t(a)"), execute("CREATE INDEX i ON t(a)"), CLOSE)
+    assert [row[1] for row in one.query("PRAGMA table_info(t)")] == ["a"]
+    Stream(database).run(execute("CREATE TABLE u(a)"), execute("CREATE INDEX j ON u(a)"), CLOSE)
+    assert [row[1] for row in one.query("PRAGMA index_list(u)")] == ["j"]
+    Stream(database).run(execute("CREATE TABLE v(a)"), CLOSE)
+    assert one.query("SELECT name FROM pragma_table_info('v')") == [["a"]]
+    assert one.query("PRAGMA table_info(w)") == []
+    Stream(database).run(execute("CREATE TABLE w(a)"), CLOSE)
+    assert [row[1] for row in one.query("PRAGMA table_info(w)")] == ["a"]
+    one.run(CLOSE)
