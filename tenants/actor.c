@@ -91,6 +91,8 @@ bool lane_gathers(struct lane *lane)
 {
     struct open_database *open = lane->actor->open;
 
+    if (open->turn == lane || lane->parked_since_ns != 0)
+        return false; /* it has stood in line, and the next in line waits for it */
     return open->actor->waiting < open->actor->engine->options.group_requests &&
            gate_should_gather(&open->gate);
 }
@@ -140,6 +142,15 @@ void lane_push_locked(struct lane *lane)
     push_to(lane, work == 1);
 }
 
+/* What it was woken for, a write, has not run yet: it goes on on a slow worker. */
+static bool wants_turn_still_locked(const struct lane *lane)
+{
+    if (lane->kind == LANE_WRITE)
+        return !list_empty(&lane->inbox);
+    return lane->kind == LANE_STREAM && !list_empty(&lane->inbox) &&
+           LIST_FIRST(&lane->inbox, struct request, link)->route == ROUTE_SLOW_WRITE;
+}
+
 void lane_finish_turn(struct lane *lane)
 {
     struct actor *actor = lane->actor;
@@ -151,9 +162,12 @@ void lane_finish_turn(struct lane *lane)
 
     mutex_lock(&actor->lock);
     lane->last_used_ms = clock_now_ms();
-    writers_turn_over_locked(lane, holds_lock);
+    if (lane->kind == LANE_WRITE && list_empty(&lane->inbox))
+        lane_waited(lane);
     if (lane->state == LANE_RUNNING) {
         work = next_work_locked(lane);
+        if (work < 0 || !wants_turn_still_locked(lane))
+            writers_turn_over_locked(lane, holds_lock);
         if (work >= 0) {
             push_to(lane, work == 1);
         } else {

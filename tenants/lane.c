@@ -363,7 +363,6 @@ static bool write_turn(struct lane *lane) ON(actor_owner)
         request = room ? actor_take_inbox(lane, true) : NULL;
         if (request != NULL && !group_run_slow(lane, request))
             return false;
-        lane_waited(lane);
         gate_request_sync(&open->gate);
         (void)lane_checkpoint(lane, false);
         return true;
@@ -376,7 +375,6 @@ static bool write_turn(struct lane *lane) ON(actor_owner)
             if (!list_empty(&group) && !group_run(lane, &group))
                 return false;
         }
-        lane_waited(lane);
         /* A worker that nobody waits for syncs by itself: two changes of threads fewer. */
         if (scheduler_is_idle(&lane->actor->engine->fast))
             lane->syncs = gate_claim_sync(&open->gate);

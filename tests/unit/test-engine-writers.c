@@ -81,7 +81,7 @@ static void test_order(void)
     wait_until_waiting(2);
     start(&calls[1], database, streams[1], "INSERT INTO t VALUES ('stream, autocommit')");
     wait_until_waiting(3);
-    (void)in_stream(&fixture, streams[2], "BEGIN");
+    is_int(in_stream(&fixture, streams[2], "BEGIN"), ERR_NONE, "a transaction begins");
     start(&calls[2], database, streams[2], "INSERT INTO t VALUES ('deferred')");
     wait_until_waiting(4);
     (void)in_stream(&fixture, holder, "COMMIT");
@@ -94,7 +94,7 @@ static void test_order(void)
     is_int(finish(&autocommit), ERR_NONE, "a statement by itself");
     is_int(finish(&calls[1]), ERR_NONE, "one of a stream");
     is_int(finish(&calls[2]), ERR_NONE, "a deferred transaction's first write");
-    (void)in_stream(&fixture, streams[2], "COMMIT");
+    is_int(in_stream(&fixture, streams[2], "COMMIT"), ERR_NONE, "which commits");
     is_str(run_sql(&fixture, database, "SELECT group_concat(who) FROM t", NULL),
         "first,autocommit,stream, autocommit,deferred\n", "each in its turn");
     close_stream(holder);
@@ -231,7 +231,9 @@ static void test_steal_of_running(void)
     tick_later(STEAL_MS + 1);
     is_int(finish(&call), ERR_NONE, "a statement that runs does not keep the lock");
     call_wait(&running);
-    is_str(call_text(&running), "!transaction_timeout\n", "it is ended, and nothing runs after it");
+    /* Or it was on its way to a slow worker: then its error is the request's alone. */
+    ok(strcmp(call_text(&running), "!transaction_timeout\n") == 0 || call_text(&running)[0] == '\0',
+        "it is ended, and nothing runs after it");
     is_int(finish(&running), ERR_TRANSACTION_TIMEOUT, "the request fails");
     is_int(in_stream(&fixture, holder, "SELECT 1"), ERR_NONE, "and its client has been told");
     is_str(run_sql(&fixture, database, "SELECT group_concat(a) FROM t", NULL), "2\n",
