@@ -117,7 +117,7 @@ def test_a_batch_in_a_group_is_what_its_steps_are(start_server, rng):
 
     def neighbour():
         while not stop.is_set():
-            Stream(fast).one(execute("INSERT INTO noise VALUES(1)"))
+            Stream(fast).run(execute("INSERT INTO noise VALUES(1)"), CLOSE)
 
     neighbours = [threading.Thread(target=neighbour) for _ in range(3)]
     for thread in neighbours:
