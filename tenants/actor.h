@@ -323,6 +323,7 @@ struct engine {
     struct list open_list; /* registry_lock: open_database.open_link */
     unsigned open_count;
     _Atomic uint64_t in_flight; /* submitted and not done */
+    atomic_uint imports;        /* under way */
     atomic_bool draining;
     atomic_bool stopping; /* what a tenant runs ends at its next look at the budgets */
     char temp_dir[512];
