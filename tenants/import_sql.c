@@ -2,8 +2,11 @@
  *
  * Two things of dumps are met half way. Settings of a connection (PRAGMA journal_mode and the like)
  * are passed over. And the sqlite3 shell writes virtual tables as rows of sqlite_schema, with their
- * shadow tables as tables: the rows are kept aside, and put there once all else is in, by us. What
- * comes of it is checked as any uploaded file. */
+ * shadow tables as tables: the rows are kept aside, and put there once all else is in, by us.
+ *
+ * SQLite's defensive mode is off meanwhile, since our own dumps copy the shadow tables of full-text
+ * tables that keep no content. That lets SQL write what an uploaded file may hold anyway; the guard
+ * stands, and what comes of it is checked as any uploaded file, in defensive mode. */
 #include <errno.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -138,7 +141,6 @@ static int put_virtuals(struct reader *reader, struct err *ret_err) ON(actor_own
     const char *end = at + reader->virtuals.len;
     int rc;
 
-    (void)sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 0, NULL);
     (void)sqlite3_db_config(db, SQLITE_DBCONFIG_WRITABLE_SCHEMA, 1, NULL);
     rc = sqlite3_prepare_v2(
         db, "INSERT INTO sqlite_schema VALUES('table', ?1, ?1, 0, ?2)", -1, &stmt, NULL);
@@ -223,11 +225,12 @@ static int set_up(struct import *import, struct err *ret_err) ON(actor_owner)
 {
     static const struct connection_context engine = {.engine = true};
     static const struct connection_context tenant = {.stateless = false};
+    struct sqlite3 *db = connection_db(import->connection);
     int rc;
 
+    (void)sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 0, NULL);
     connection_set_context(import->connection, &engine);
-    rc = sqlite3_exec(connection_db(import->connection),
-        "PRAGMA synchronous=OFF; PRAGMA journal_mode=MEMORY", NULL, NULL, NULL);
+    rc = sqlite3_exec(db, "PRAGMA synchronous=OFF; PRAGMA journal_mode=MEMORY", NULL, NULL, NULL);
     connection_set_context(import->connection, &tenant);
     return rc == SQLITE_OK ? 0 : import_failed(import, rc, ret_err);
 }

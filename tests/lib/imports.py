@@ -52,6 +52,10 @@ def imported(tenant, slug, data, kind=FILE, query="", **more):
 def is_gone(tenant, slug):
     """No database, and nothing of it on the disk."""
     tenant.owner.get(f"/v1/databases/{slug}").refused(404)
-    staged = tenant.admin.server.data / "import"
-    left = list(staged.iterdir()) if staged.exists() else []
-    assert not left, left
+    assert not staged(tenant.admin.server)
+
+
+def staged(server):
+    """What is on the disk of imports that are under way, or were."""
+    folder = server.data / "import"
+    return [path.name for path in folder.iterdir()] if folder.exists() else []

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from api import Admin, Closed, Connection, Database, ProtocolError
-from imports import FILE, SQL, answer, chunk, head, imported, is_gone, path_of, upload
+from imports import FILE, SQL, answer, chunk, head, imported, is_gone, path_of, staged, upload
 from test_export import LOOKS, ROWS, SCHEMA, export, fill, looks, shell, wait_until
 
 
@@ -97,6 +97,14 @@ def test_a_dump_of_the_stock_shell_comes_in(tenant, tmp_path):
     assert database.rows("SELECT rowid FROM notes WHERE notes MATCH 'crow'") == [[1]]
     database.query("INSERT INTO notes VALUES('crow', 'black')").ok()
     assert database.rows("SELECT count(*) FROM notes WHERE notes MATCH 'crow'") == [[2]]
+
+
+def test_a_full_text_table_without_content_comes_back_by_sql(tenant):
+    source = tenant.database("source")
+    source.query("CREATE VIRTUAL TABLE bare USING fts5(a, content='')").ok()
+    source.query("INSERT INTO bare(rowid, a) VALUES(5, 'some words')").ok()
+    made = imported(tenant, "made", export(source, "sql").body, SQL)
+    assert made.rows("SELECT rowid FROM bare WHERE bare MATCH 'words'") == [[5]]
 
 
 def test_utf_16_and_wal_files_come_in(tenant, tmp_path):
@@ -336,10 +344,9 @@ def test_an_upload_that_ends_early_leaves_nothing(alone, tmp_path, how):
     with Connection(tenant.admin.server) as connection:
         connection.send(head(tenant.owner.token, path_of(tenant, "in"), len(data)))
         connection.send(data[:len(data) - 10])
-        staged = tenant.admin.server.data / "import"
-        wait_until(lambda: staged.exists() and list(staged.iterdir()))
+        wait_until(lambda: staged(tenant.admin.server))
         getattr(connection, how)()
-        wait_until(lambda: not list(staged.iterdir()))
+        wait_until(lambda: not staged(tenant.admin.server))
     is_gone(tenant, "in")
     imported(tenant, "in", data)
 
@@ -349,8 +356,7 @@ def test_a_slow_upload_is_ended(alone, tmp_path):
     with Connection(tenant.admin.server) as connection:
         connection.send(head(tenant.owner.token, path_of(tenant, "in"), 1 << 20) + b"x" * 100)
         assert connection.receive("PUT").status == 408
-    wait_until(lambda: not list((tenant.admin.server.data / "import").iterdir())
-               if (tenant.admin.server.data / "import").exists() else True)
+    wait_until(lambda: not staged(tenant.admin.server))
     is_gone(tenant, "in")
 
 
@@ -361,8 +367,7 @@ def test_nonsense_between_chunks_ends_it(alone, tmp_path):
         connection.send(chunk(b"x" * 300000) + b"zz\r\n")
         assert connection.receive("PUT").status == 400
         assert connection.is_closed()
-    staged = tenant.admin.server.data / "import"
-    wait_until(lambda: not staged.exists() or not list(staged.iterdir()))
+    wait_until(lambda: not staged(tenant.admin.server))
     is_gone(tenant, "in")
 
 
@@ -373,10 +378,10 @@ def test_a_stopping_server_ends_uploads(start_server, tmp_path):
     with Connection(server) as connection:
         connection.send(head(tenant.owner.token, path_of(tenant, "in"), len(data)))
         connection.send(data[:300000])
-        wait_until(lambda: (server.data / "import").exists())
+        wait_until(lambda: staged(server))
         server.stop()
     server.start()
-    assert not list((server.data / "import").iterdir())
+    assert not staged(server)
 
 
 # -- crashes --------------------------------------------------------------------------------------
@@ -409,7 +414,7 @@ def test_kill_9_leaves_no_database_or_the_whole_one(start_server, tmp_path, rng)
             database = Database(tenant.owner, tenant.slug, slug)
             assert database.rows("SELECT count(*), sum(id) FROM t") == [[30000, 450015000]]
             assert database.rows("PRAGMA integrity_check") == [["ok"]]
-        assert not list((server.data / "import").iterdir())
+        assert not staged(server)
     print(f"{whole} of 12 were whole")
 
 
