@@ -292,15 +292,15 @@ static int read_head(struct exchange *x, struct importing *importing, struct err
         .cancelled = &x->client_gone,
         .owner = importing,
     };
-    if (read_type(x, &options->format, ret_err) < 0 ||
-        read_check(x, &options->quick, ret_err) < 0 ||
-        slug_database(x->params[1], importing->slug, &importing->slug_len, ret_err) < 0)
+    if (slug_database(x->params[1], importing->slug, &importing->slug_len, ret_err) < 0)
         return -1;
-    if (options->format == IMPORT_FILE)
-        options->upload_bytes = MIN(options->upload_bytes, options->max_bytes);
     if (!principal_has_database(x->principal, slug_of(importing)))
         return err_set(
             ret_err, ERR_FORBIDDEN, "the token's databases do not include '%s'", importing->slug);
+    if (read_type(x, &options->format, ret_err) < 0 || read_check(x, &options->quick, ret_err) < 0)
+        return -1;
+    if (options->format == IMPORT_FILE)
+        options->upload_bytes = MIN(options->upload_bytes, options->max_bytes);
     return check_length(x, options->upload_bytes, ret_err);
 }
 

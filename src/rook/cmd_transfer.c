@@ -35,6 +35,7 @@ static const char *type_of(const struct args *args, int fd)
 static void say_imported(struct client *client, const struct answer *answer, const char *name)
 {
     const json_t *imported = json_object_get(answer->root, "imported");
+    json_int_t tables = json_integer_value(json_object_get(imported, "tables"));
     json_int_t skipped = json_integer_value(json_object_get(imported, "skippedStatements"));
 
     if (!show_is_for_people(&client->show)) {
@@ -42,9 +43,8 @@ static void say_imported(struct client *client, const struct answer *answer, con
         return;
     }
     note(client->quiet,
-        "imported %s: %" JSON_INTEGER_FORMAT " tables, %" JSON_INTEGER_FORMAT " bytes", name,
-        json_integer_value(json_object_get(imported, "tables")),
-        json_integer_value(json_object_get(imported, "bytes")));
+        "imported %s: %" JSON_INTEGER_FORMAT " table%s, %" JSON_INTEGER_FORMAT " bytes", name,
+        tables, tables == 1 ? "" : "s", json_integer_value(json_object_get(imported, "bytes")));
     if (skipped > 0)
         note(client->quiet,
             "%" JSON_INTEGER_FORMAT " settings of the dump (PRAGMA …) mean nothing here and were "

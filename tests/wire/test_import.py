@@ -152,6 +152,16 @@ def test_a_body_in_chunks_and_after_100_continue(server, tenant, tmp_path):
         assert Database(tenant.owner, tenant.slug, slug).rows("SELECT count(*) FROM t") == [[count]]
 
 
+def test_the_log_of_large_pages_has_the_same_bound(alone, tmp_path):
+    tenant = alone("--wal-soft", "256k", "--wal-hard", "1m")
+    data = build(tmp_path / "in", *numbers(10), page_size=65536)
+    database = imported(tenant, "in", data)
+    for _ in range(100):
+        database.query("INSERT INTO t(v) VALUES(zeroblob(60000))").ok()
+    logs = [path.stat().st_size for path in tenant.admin.server.data.glob("db/*/*/h*-wal")]
+    assert len(logs) == 1 and 0 < logs[0] < 4 << 20, logs
+
+
 # -- what does not --------------------------------------------------------------------------------
 
 def test_a_name_that_is_taken_is_refused_before_the_body(server, tenant, tmp_path):
