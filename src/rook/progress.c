@@ -49,7 +49,7 @@ static void draw(struct progress *progress, uint64_t now)
         put_bytes((double)progress->total, "");
     }
     if (progress->total > 0 && progress->at >= progress->total) {
-        (void)fputs("  waiting for the server", stderr);
+        (void)fputs(progress->waits ? "  waiting for the server" : "", stderr);
     } else if (seconds > 0.5) {
         (void)fputs("  ", stderr);
         put_bytes((double)progress->at / seconds, "/s");
@@ -61,14 +61,15 @@ static void draw(struct progress *progress, uint64_t now)
 
 void progress_set(struct progress *progress, uint64_t at, uint64_t total)
 {
+    bool is_news = at >= total && progress->at < total; /* its last byte */
     uint64_t now;
 
-    if (!progress->shown)
+    if (!progress->shown || at == 0)
         return;
     progress->at = at;
     progress->total = total;
     now = clock_now_ns();
-    if (clock_since(now, progress->drawn_ns) >= DRAW_NS)
+    if (is_news || clock_since(now, progress->drawn_ns) >= DRAW_NS)
         draw(progress, now);
 }
 

@@ -8,6 +8,7 @@ struct progress {
     const char *verb; /* "importing" */
     bool shown;       /* somebody looks */
     bool drawn;
+    bool waits; /* the server has to look at it when it is whole */
     uint64_t started_ns;
     uint64_t drawn_ns;
     uint64_t at;    /* bytes */

@@ -58,6 +58,7 @@ int transfer_upload(struct client *client, const char *path, const char *content
     int status;
 
     progress_init(&progress, "importing", client->quiet);
+    progress.waits = true;
     status = client_transfer(client, "PUT", path, &transfer, ret_answer);
     progress_end(&progress);
     if (source.error != 0 && status != 0)

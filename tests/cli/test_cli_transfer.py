@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from rook_runner import ROOK, Rook
+from terminal import Terminal
 
 
 @pytest.fixture
@@ -89,3 +90,14 @@ def test_an_export_that_fails_leaves_the_file_that_was_there(owner, tmp_path):
     full = subprocess.run([str(ROOK), "db", "export", "empty"], stdout=open("/dev/full", "wb"),
                           stderr=subprocess.PIPE, env=owner.env)
     assert full.returncode == 5 and b"cannot write" in full.stderr
+
+
+def test_a_terminal_sees_how_far_it_is(owner, tmp_path):
+    make(tmp_path / "in.db", 200000)
+    terminal = Terminal(owner, "db", "import", str(tmp_path / "in.db"), "made")
+    seen = terminal.expect("imported made")
+    assert terminal.wait() == 0
+    assert "importing" in seen and "%" in seen and "B of " in seen, seen
+    terminal = Terminal(owner, "db", "export", "made")  # a file is nothing for a terminal
+    terminal.expect("-o FILE")
+    assert terminal.wait() == 2

@@ -2,14 +2,14 @@
 
 import pathlib
 import sqlite3
-import subprocess
 import time
 
 import pytest
 
 from api import Admin, Closed, Connection, Database, ProtocolError
 from imports import FILE, SQL, answer, chunk, head, imported, is_gone, path_of, staged, upload
-from test_export import LOOKS, ROWS, SCHEMA, export, fill, looks, shell, wait_until
+from server import PATIENCE, SANITIZER
+from test_export import LOOKS, SCHEMA, export, fill, looks, shell, wait_until
 
 
 def build(path, *statements, page_size=4096, auto_vacuum=0, encoding="UTF-8"):
@@ -440,3 +440,44 @@ def test_what_a_crash_left_is_removed_and_what_has_a_row_is_not(start_server, tm
     assert not stray.exists()
     assert [event["family"] for event in server.events("import.removed")] == ["ab" * 16]
     assert Database(tenant.owner, tenant.slug, "in").rows("SELECT count(*) FROM t") == [[10]]
+
+
+# -- large ones -----------------------------------------------------------------------------------
+
+def memory_mb(server, word):
+    with open(f"/proc/{server.pid}/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith(word)) / 1024
+
+
+@pytest.mark.slow
+def test_200_mb_there_and_back_in_a_server_that_stays_small(alone, tmp_path):
+    tenant = alone()
+    server = tenant.admin.server
+    tenant.database("warm").query("CREATE TABLE t (x)").ok()
+    path = tmp_path / "in"
+    build(path, "CREATE TABLE t (id INTEGER PRIMARY KEY, x BLOB)",
+          "WITH c(n) AS (VALUES(1) UNION ALL SELECT n + 1 FROM c WHERE n < 2000)"
+          " INSERT INTO t SELECT n, randomblob(100000) FROM c")
+    size = path.stat().st_size
+    assert size > 200_000_000
+    before = memory_mb(server, "VmHWM")
+    with Connection(server, timeout_s=120 * PATIENCE) as connection, open(path, "rb") as file:
+        connection.send(head(tenant.owner.token, path_of(tenant, "in"), size))
+        connection.sock.sendfile(file)
+        assert answer(connection).value["imported"]["bytes"] == size
+        connection.send(f"GET /v1/db/{tenant.slug}/in/export HTTP/1.1\r\nHost: x\r\n"
+                        f"Authorization: Bearer {tenant.owner.token}\r\n\r\n".encode())
+        got = connection.sock.recv(1 << 20)
+        start = got.index(b"\r\n\r\n") + 4
+        assert f"Content-Length: {size}\r\n".encode() in got[:start]
+        with open(tmp_path / "out", "wb") as out:
+            out.write(got[start:])
+            while out.tell() < size:
+                piece = connection.sock.recv(1 << 20)
+                assert piece
+                out.write(piece)
+    if SANITIZER == "none":
+        grown = memory_mb(server, "VmHWM") - before
+        assert grown < 40, f"the server grew by {grown:.0f} MB"
+    look = "PRAGMA integrity_check; SELECT count(*), sum(length(x)), hex(substr(x, 1, 9)) FROM t"
+    assert shell("-readonly", tmp_path / "out", look) == shell("-readonly", path, look)
