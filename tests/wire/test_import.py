@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from api import Admin, Closed, Connection, Database, ProtocolError
+from api import Admin, Api, Closed, Connection, Database, ProtocolError
 from imports import FILE, SQL, answer, chunk, head, imported, is_gone, path_of, staged, upload
 from server import PATIENCE, SANITIZER
 from test_export import LOOKS, SCHEMA, export, fill, looks, shell, wait_until
@@ -440,6 +440,13 @@ def test_what_a_crash_left_is_removed_and_what_has_a_row_is_not(start_server, tm
     assert not stray.exists()
     assert [event["family"] for event in server.events("import.removed")] == ["ab" * 16]
     assert Database(tenant.owner, tenant.slug, "in").rows("SELECT count(*) FROM t") == [[10]]
+
+
+def test_the_description_names_both_routes(server):
+    paths = Api(server, None).raw("GET", "/openapi.json").value()["paths"]
+    body = paths["/v1/db/{tenant}/{database}/import"]["put"]["requestBody"]
+    assert sorted(body["content"]) == [SQL, FILE]
+    assert "get" in paths["/v1/db/{tenant}/{database}/export"]
 
 
 # -- large ones -----------------------------------------------------------------------------------
