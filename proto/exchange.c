@@ -186,7 +186,7 @@ static void with_database(struct exchange *x) ON(loop_thread)
         exchange_fail(x, &err);
         return;
     }
-    x->route->handle(x);
+    x->found(x);
 }
 
 static void on_database(struct exchange *x) ON(loop_thread)
@@ -230,6 +230,13 @@ static void resolve_database(struct exchange *x) ON(loop_thread)
         with_database(x);
         return;
     }
+    load_database(x);
+}
+
+void exchange_find_database(struct exchange *x, struct str slug, route_handler_fn found)
+{
+    x->params[1] = slug;
+    x->found = found;
     load_database(x);
 }
 
@@ -334,6 +341,7 @@ static void find_one_database(struct exchange *x) ON(loop_thread)
 
 static void with_principal(struct exchange *x) ON(loop_thread)
 {
+    x->found = x->route->handle;
     if (!check_rate(x) || !check_tenant(x) || !check_role(x) || !check_body(x))
         return;
     if ((x->route->needs & NEEDS_ONE_DATABASE) != 0) {
@@ -446,6 +454,23 @@ void exchange_begin(struct exchange *x)
     x->route = match.route;
     memcpy(x->params, match.params, sizeof(x->params));
     exchange_enter(x);
+}
+
+/* ---- bodies in pieces ---- */
+
+void exchange_next_piece(struct exchange *x, body_piece_fn on_piece)
+{
+    struct buf whole;
+
+    if (x->body_streams) {
+        x->on_piece = on_piece;
+        x->services->next_piece(x);
+        return;
+    }
+    buf_init(&whole, 0);
+    buf_str(&whole, x->http.body);
+    on_piece(x, &whole, BODY_END);
+    buf_fini(&whole);
 }
 
 /* ---- running ---- */

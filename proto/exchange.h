@@ -45,6 +45,8 @@ struct services {
     void (*finish)(struct exchange *x);
     /* src's: a chunk of a streamed answer; takes request->sink->out. Worker thread. */
     enum chunk_answer (*chunk)(struct exchange *x);
+    /* src's: x->on_piece is set; calls it once, now or later. x's loop. */
+    void (*next_piece)(struct exchange *x);
     /* src's: fills process figures (uptime, connections...) for /v1/admin/stats. */
     void (*process_stats)(struct buf *json_members);
 };
@@ -52,6 +54,7 @@ struct services {
 /* Limits and defaults of the surface, from the configuration. Shared, immutable. */
 struct surface_settings {
     uint64_t max_body_bytes;
+    uint64_t max_import_bytes;
     uint64_t max_request_memory_bytes; /* the arena's limit */
     unsigned max_batch_statements;     /* 100 */
     unsigned max_json_depth;           /* 64 */
@@ -84,9 +87,20 @@ enum route_needs {
     NEEDS_BODY = 1 << 3,    /* 411 without a length, 415 for other media types */
     NEEDS_UPGRADE = 1 << 5, /* matches a GET that asks for a WebSocket, and nothing else */
     NEEDS_NO_RATE = 1 << 6, /* counts against no rate limit */
+    /* The body may be larger than --max-body: the handler is called when the head is in, and takes
+     * it with exchange_next_piece(). Types and lengths are the handler's to check. */
+    STREAMS_BODY = 1 << 7,
 };
 
 typedef void (*route_handler_fn)(struct exchange *x); /* on its loop */
+
+#define BODY_PIECE_BYTES (256UL * 1024) /* most that is held of a streamed body */
+
+/* BODY_LOST: the rest will not come, the client is gone or sent nonsense. The handler finishes as
+ * ever; nobody sees its answer. */
+enum body_part { BODY_MORE, BODY_END, BODY_LOST };
+/* `piece` may be taken with buf_take(); what is left in it is thrown away. On x's loop. */
+typedef void (*body_piece_fn)(struct exchange *x, struct buf *piece, enum body_part part);
 
 struct route {
     const char *name;    /* metrics' label and log word: "query" */
@@ -135,6 +149,7 @@ struct exchange {
     struct request request;                  /* the engine's */
     void (*answer)(struct request *request); /* the handler's request.done, behind ours */
     struct directory_load load;              /* look-ups on the way in */
+    route_handler_fn found;                  /* goes on with x->database */
     void *state;                             /* the handler's own, in the arena */
     void *owner;                             /* src's connection */
     struct upgrade upgrade;
@@ -147,6 +162,8 @@ struct exchange {
     bool integers_as_strings; /* X-Rookery-Integers: string */
     bool is_trusted;          /* src's: whoever comes by this listener may all (--admin-open) */
     bool in_engine;           /* request was submitted and is not done */
+    bool body_streams;        /* http.body is empty: it comes in pieces */
+    body_piece_fn on_piece;   /* asked for and not yet told */
 };
 
 void exchange_init(struct exchange *x, const struct services *services);
@@ -171,6 +188,15 @@ void exchange_run(struct exchange *x) ON(loop_thread);
 /* Once more for the same exchange, after its request was done: `done` set anew, any thread that
  * owns x. Always through the engine. */
 void exchange_run_next(struct exchange *x);
+/* The next piece of the body, to on_piece, perhaps before this returns; the first one of a body
+ * that came whole is all of it. Not again before that, nor after the last. Until it is asked for,
+ * no more than a connection's usual buffer is read from the client. An exchange that is finished
+ * before the body's end closes its connection. */
+void exchange_next_piece(struct exchange *x, body_piece_fn on_piece) ON(loop_thread);
+/* Finds the database that tenant_slug and `slug` name, and calls `found` with x->database, which it
+ * holds from then on; or fails. */
+void exchange_find_database(struct exchange *x, struct str slug, route_handler_fn found)
+    ON(loop_thread);
 /* The status of a code when a dialect has no opinion of its own. */
 int exchange_status(const struct err *err);
 /* Seconds for Retry-After, 0 when it makes no sense. ERR_RATE_LIMITED carries them in `native`. */

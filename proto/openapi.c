@@ -98,7 +98,10 @@ static void write_body(struct encoder *e, const struct route *route)
                                  strcmp(route->name, "validate") == 0
                              ? "#/components/schemas/Statement"
                              : NULL;
-    static const char *const types[] = {"application/json", "application/msgpack"};
+    static const char *const usual[] = {"application/json", "application/msgpack"};
+    static const char *const files[] = {"application/vnd.sqlite3", "application/sql"};
+    bool streams = (route->needs & STREAMS_BODY) != 0;
+    const char *const *types = streams ? files : usual;
 
     encoder_key(e, "requestBody");
     encoder_object(e);
@@ -106,12 +109,17 @@ static void write_body(struct encoder *e, const struct route *route)
     encoder_bool(e, true);
     encoder_key(e, "content");
     encoder_object(e);
-    for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(usual); i++) {
         encoder_key(e, types[i]);
         encoder_object(e);
         encoder_key(e, "schema");
         encoder_object(e);
-        member(e, schema == NULL ? "type" : "$ref", schema == NULL ? "object" : schema);
+        member(e, schema == NULL ? "type" : "$ref",
+            streams          ? "string"
+            : schema == NULL ? "object"
+                             : schema);
+        if (streams)
+            member(e, "format", "binary");
         encoder_end(e);
         encoder_end(e);
     }
@@ -170,7 +178,7 @@ static void write_operation(
     encoder_cstring(e, dialect->name);
     encoder_end(e);
     write_parameters(e, route->pattern);
-    if ((route->needs & NEEDS_BODY) != 0)
+    if ((route->needs & (NEEDS_BODY | STREAMS_BODY)) != 0)
         write_body(e, route);
     encoder_key(e, "responses");
     encoder_object(e);

@@ -91,6 +91,25 @@ static void prepare(struct connection *connection, struct turn *turn)
     turn->allow_origin = policy_allow_origin(policy, http);
 }
 
+/* The request is served before its body is here; the handler asks for it in pieces. */
+static void open_stream(struct connection *connection, struct turn *turn, uint64_t length,
+    struct str rest) ON(loop_thread)
+{
+    turn->body_left = length;
+    turn->body.limit_bytes = 0;
+    turn->owes_continue = turn->head.expects_continue && rest.len == 0;
+    connection->requests++;
+    connection_set_state(connection, CONNECTION_BODY);
+    turn_begin(turn);
+}
+
+/* The last byte of a streamed body is in. */
+static void end_stream(struct connection *connection, struct turn *turn) ON(loop_thread)
+{
+    turn->body_whole = true;
+    connection_set_state(connection, CONNECTION_BUSY);
+}
+
 /* The head is parsed: is there a body, may it come, is it here already? Returns how much of `rest`
  * was taken. */
 static size_t open_body(struct connection *connection, struct turn *turn, struct str rest)
@@ -99,11 +118,19 @@ static size_t open_body(struct connection *connection, struct turn *turn, struct
     struct http_head *head = &turn->head;
     uint64_t length = head->has_content_length ? head->content_length : 0;
 
-    if (length > connection->loop->limits.max_body_bytes) {
+    bool is_whole = !head->chunked && length <= rest.len;
+    bool is_long = length > connection->loop->limits.max_body_bytes;
+
+    turn->x.body_streams = (is_long || !is_whole) && turn_streams_body(turn);
+    if (turn->x.body_streams) {
+        open_stream(connection, turn, length, rest);
+        return 0;
+    }
+    if (is_long) {
         refuse_body(connection);
         return 0;
     }
-    if (!head->chunked && length <= rest.len) {
+    if (is_whole) {
         struct buf *bytes = &turn->head_bytes; /* has room: take_head reserved it */
         size_t at = bytes->len;
 
@@ -177,6 +204,18 @@ static size_t take_length_body(struct connection *connection, const char *bytes,
     struct turn *turn = connection->turn;
     size_t taken = (size_t)MIN((uint64_t)len, turn->body_left);
 
+    if (turn->x.body_streams) {
+        taken = MIN(taken, turn_body_room(turn));
+        buf_append(&turn->body, bytes, taken);
+        turn->body_left -= taken;
+        if (turn->body.failed)
+            connection_refuse(connection, 503, "out of memory");
+        else if (turn->body_left == 0)
+            end_stream(connection, turn);
+        if (taken > 0 && connection->turn == turn)
+            turn_feed(turn);
+        return taken;
+    }
     if (charge(connection, taken) < 0)
         return len;
     buf_append(&turn->body, bytes, taken);
@@ -192,18 +231,37 @@ static size_t take_chunked_body(struct connection *connection, const char *bytes
     ON(loop_thread)
 {
     struct turn *turn = connection->turn;
+    bool streams = turn->x.body_streams;
     struct str part;
     size_t taken;
 
+    /* What frames the bytes is no larger than they: it may come in on their account. */
+    if (streams)
+        len = MIN(len, turn_body_room(turn));
+    if (len == 0)
+        return 0;
     switch (http_chunked_feed(&turn->chunked, bytes, len, &taken, &part)) {
     case HTTP_CHUNKED_BAD:
         connection_refuse(connection, 400, "the chunked body is malformed");
         return len;
     case HTTP_CHUNKED_DONE:
-        begin(connection, buf_view(&turn->body));
+        if (streams) {
+            end_stream(connection, turn);
+            turn_feed(turn);
+        } else {
+            begin(connection, buf_view(&turn->body));
+        }
         return taken;
     case HTTP_CHUNKED_MORE:
         break;
+    }
+    if (streams) {
+        buf_str(&turn->body, part);
+        if (turn->body.failed)
+            connection_refuse(connection, 503, "out of memory");
+        else
+            turn_feed(turn);
+        return taken;
     }
     if (turn->body.len + part.len > connection->loop->limits.max_body_bytes) {
         refuse_body(connection);
@@ -239,9 +297,12 @@ size_t connection_take(struct connection *connection, const char *bytes, size_t 
             at += taken;
             continue;
         case CONNECTION_BODY:
-            at += connection->turn->head.chunked
-                      ? take_chunked_body(connection, bytes + at, len - at)
-                      : take_length_body(connection, bytes + at, len - at);
+            taken = connection->turn->head.chunked
+                        ? take_chunked_body(connection, bytes + at, len - at)
+                        : take_length_body(connection, bytes + at, len - at);
+            if (taken == 0 && connection->state == CONNECTION_BODY)
+                return at; /* the handler has enough for now */
+            at += taken;
             continue;
         case CONNECTION_BUSY:
             return at;

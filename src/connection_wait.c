@@ -27,6 +27,12 @@ void connection_set_wait(struct connection *connection, enum wait wait, bool ane
         list_append(&connection->loop->waiting[wait], &connection->waiting);
 }
 
+/* The handler of a streamed body has not asked for more: the client is not to blame. */
+static bool waits_for_us(const struct connection *connection)
+{
+    return connection->turn->x.body_streams && turn_body_room(connection->turn) == 0;
+}
+
 /* What is it waiting for, now that nothing more can be done for it? */
 void connection_update_wait(struct connection *connection)
 {
@@ -61,7 +67,7 @@ void connection_update_wait(struct connection *connection)
     else if (connection->state == CONNECTION_HEAD)
         connection_set_wait(connection, WAIT_HEAD, false);
     else if (connection->state == CONNECTION_BODY)
-        connection_set_wait(connection, WAIT_BODY, false);
+        connection_set_wait(connection, waits_for_us(connection) ? WAIT_NOTHING : WAIT_BODY, false);
     else
         connection_set_wait(connection, connection->at_eof ? WAIT_GONE : WAIT_NOTHING, false);
 }

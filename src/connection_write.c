@@ -206,6 +206,11 @@ static void answer_upgrade(struct connection *connection, struct turn *turn) ON(
 
 void connection_answer(struct connection *connection, struct turn *turn)
 {
+    if (connection->state == CONNECTION_BODY) { /* the rest of the body is thrown away */
+        connection_set_state(connection, CONNECTION_BUSY);
+        turn->x.response.close = true;
+        connection->linger_after = true;
+    }
     CHECK(connection->turn == turn && connection->state == CONNECTION_BUSY);
     connection->turn = NULL; /* it is at home: a drop must not abandon it */
     connection->resumes_seen = UINT_MAX;

@@ -175,6 +175,7 @@ struct loop *loop_new(struct server *server, unsigned index)
         .post = turn_post,
         .finish = turn_finish,
         .chunk = turn_chunk,
+        .next_piece = turn_next_piece,
         .process_stats = process_stats,
     };
     return loop;

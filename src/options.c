@@ -93,6 +93,8 @@ const struct option_row option_rows[] = {
         "VM steps of a read on an event loop before it goes to a worker; 0: never on a loop"},
     {"lock-wait", OPTION_TIME, AT(engine.lock_wait_ms), "10s", 0, HOUR, NULL, FIXED, "Budgets",
         "a statement waits so long for the write lock"},
+    {"imports", OPTION_UNSIGNED, AT(engine.imports), "4", 1, 1000, NULL, FIXED, "Budgets",
+        "imports under way at once; more are answered 503"},
     {"memory-per-database", OPTION_SIZE, AT(engine.memory_per_database), "64m", MIB, TIB, NULL,
         FIXED, "Budgets", "SQLite memory of a database"},
     {"temp-per-database", OPTION_SIZE, AT(engine.temp_per_database), "256m", 0, 64 * TIB, NULL,
@@ -125,6 +127,8 @@ const struct option_row option_rows[] = {
 
     {"max-body", OPTION_SIZE, AT(surface.max_body_bytes), "8m", KIB, GIB, NULL, FIXED, "HTTP",
         "bytes of a request's body (413)"},
+    {"max-import", OPTION_SIZE, AT(surface.max_import_bytes), "10g", 64 * KIB, 64 * TIB, NULL,
+        FIXED, "HTTP", "bytes of an upload to import (413)"},
     {"max-body-total", OPTION_SIZE, AT(max_body_total), "512m", MIB, 64 * TIB, NULL, LIVE, "HTTP",
         "bytes of all bodies held at once; over it, requests are answered 503"},
     {"max-request-memory", OPTION_SIZE, AT(surface.max_request_memory_bytes), "64m", MIB, 16 * GIB,

@@ -89,6 +89,9 @@ void turn_recycle(struct turn *turn)
     turn->head = (struct http_head){0};
     turn->chunked = (struct http_chunked){0};
     turn->body_left = 0;
+    turn->owes_continue = false;
+    turn->piece_wanted = false;
+    turn->body_whole = false;
     turn->allow_origin = str_make(NULL, 0);
     turn->continuation = NULL;
     turn->running = false;
@@ -234,6 +237,66 @@ void turn_abandon(struct turn *turn)
     atomic_store(&turn->paused, false);
     if (turn->x.in_engine)
         engine_cancel(turn->loop->services.engine, &turn->x.request);
+    turn_feed(turn);
+}
+
+/* ---- bodies in pieces ---- */
+
+bool turn_streams_body(struct turn *turn)
+{
+    struct exchange *x = &turn->x;
+    struct route_match match;
+    struct err err = ERR_INIT;
+
+    return router_find(router_default(), &x->http, &x->arena, &match, &err) == 0 &&
+           (match.route->needs & STREAMS_BODY) != 0;
+}
+
+size_t turn_body_room(const struct turn *turn)
+{
+    return !turn->piece_wanted || turn->body.len >= BODY_PIECE_BYTES
+               ? 0
+               : BODY_PIECE_BYTES - turn->body.len;
+}
+
+void turn_feed(struct turn *turn)
+{
+    struct exchange *x = &turn->x;
+    body_piece_fn on_piece = x->on_piece;
+    bool was_running = turn->running;
+    enum body_part part;
+    struct buf piece = {0};
+
+    if (on_piece == NULL)
+        return;
+    if (turn->connection == NULL)
+        part = BODY_LOST;
+    else if (turn->body_whole)
+        part = BODY_END;
+    else if (turn->body.len >= BODY_PIECE_BYTES)
+        part = BODY_MORE;
+    else
+        return;
+    x->on_piece = NULL;
+    buf_take(&piece, &turn->body);
+    turn->piece_wanted = false;
+    turn->running = true;
+    on_piece(x, &piece, part);
+    turn->running = was_running;
+    buf_fini(&piece);
+    if (turn->finished && !was_running)
+        complete(turn);
+}
+
+void turn_next_piece(struct exchange *x)
+{
+    struct turn *turn = turn_of(x);
+
+    turn->piece_wanted = true;
+    if (turn->owes_continue && turn->connection != NULL)
+        buf_literal(&turn->loop->scratch, "HTTP/1.1 100 Continue\r\n\r\n");
+    turn->owes_continue = false;
+    turn_feed(turn);
 }
 
 /* ---- streaming ---- */

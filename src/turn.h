@@ -36,6 +36,10 @@ struct turn {
     uint64_t body_left;    /* of Content-Length */
     uint64_t body_charged; /* its part of server->body_bytes */
     struct http_chunked chunked;
+    /* Of a body that streams (STREAMS_BODY): `body` holds the piece that comes in. */
+    bool owes_continue; /* the client waits for 100 Continue */
+    bool piece_wanted;  /* once the handler has asked: bytes are taken into `body` */
+    bool body_whole;    /* its last byte is in */
     struct str allow_origin;
     char request_id[TURN_ID_BYTES];
     char remote[TURN_REMOTE_BYTES];
@@ -68,6 +72,13 @@ void turn_begin(struct turn *turn) ON(loop_thread);
 void turn_refuse(struct turn *turn, const struct err *err) ON(loop_thread);
 /* A request id of ours: unguessable start, then a count. Writes a NUL too. */
 struct str turn_make_id(struct loop *loop, char out[TURN_ID_BYTES]) ON(loop_thread);
+/* The route takes its body in pieces: serve it now, before the body. */
+bool turn_streams_body(struct turn *turn) ON(loop_thread);
+/* How much more of a streamed body may be taken now. */
+size_t turn_body_room(const struct turn *turn);
+/* Gives the handler its piece, if it waits for one and one is ready. It may answer: the turn may be
+ * gone after this. */
+void turn_feed(struct turn *turn) ON(loop_thread);
 /* Sets x->dialect by the path, for an error of ours before the router has run. */
 void turn_find_dialect(struct turn *turn) ON(loop_thread);
 /* The client is gone: cancels what runs. */
@@ -79,5 +90,6 @@ void turn_sent(struct turn *turn, size_t bytes) ON(loop_thread);
 void turn_post(struct exchange *x, void (*continuation)(struct exchange *x));
 void turn_finish(struct exchange *x);
 enum chunk_answer turn_chunk(struct exchange *x);
+void turn_next_piece(struct exchange *x) ON(loop_thread);
 
 #endif

@@ -164,7 +164,7 @@ struct open_database {
     unsigned contention;
     unsigned busy_lanes; /* actor->lock: lanes that are not FREE */
     _Atomic uint64_t last_checkpoint_ms;
-    atomic_uint wal_pages; /* as the last commit of any lane told */
+    atomic_uint wal_pages; /* as the last commit of any lane told, in frames of 4 KiB pages */
     bool is_catalogue;
     bool failed;           /* a sync failed: close, recover, open again */
     struct list open_link; /* engine->open_list */
@@ -323,6 +323,7 @@ struct engine {
     struct list open_list; /* registry_lock: open_database.open_link */
     unsigned open_count;
     _Atomic uint64_t in_flight; /* submitted and not done */
+    atomic_uint imports;        /* under way */
     atomic_bool draining;
     atomic_bool stopping; /* what a tenant runs ends at its next look at the budgets */
     char temp_dir[512];

@@ -215,6 +215,9 @@ struct database_create_item {
     int64_t expires_wall_ms; /* 0: never */
     const struct setting_change *settings;
     size_t setting_count;
+    /* Of a family that is staged (family_stage()), both; NULL: new ones. */
+    const char *family_id;
+    const char *head_id;
 };
 struct database_create_input {
     struct str tenant;

@@ -1,4 +1,5 @@
 #include <sqlite3.h>
+#include <stdio.h>
 
 #include "tenants/catalogue_store.h"
 #include "tenants/family.h"
@@ -221,8 +222,13 @@ static int insert_row(struct creation *creation, const struct database_create_it
     char head_id[ID_HEX_BYTES];
 
     public_id_new("db", public_id);
-    family_new_id(family_id);
-    family_new_id(head_id);
+    if (item->family_id != NULL) {
+        (void)snprintf(family_id, sizeof(family_id), "%s", item->family_id);
+        (void)snprintf(head_id, sizeof(head_id), "%s", item->head_id);
+    } else {
+        family_new_id(family_id);
+        family_new_id(head_id);
+    }
     *info = (struct database_info){
         .id = arena_str(store->arena, str_from(public_id)),
         .slug = slug,

@@ -185,6 +185,35 @@ end:
     return rc;
 }
 
+/* ---- what imports left ---- */
+
+static int run_is_reserved(const struct store *store, struct catalogue_call *call, struct err *err)
+{
+    bool *is_reserved = catalogue_output(call, sizeof(*is_reserved), err);
+    const char *family_id = call->input;
+
+    return is_reserved == NULL
+               ? -1
+               : store_family_is_reserved(store, str_from(family_id), is_reserved, err);
+}
+
+/* In doubt it stays. */
+static bool is_wanted(void *context, const char *family_id)
+{
+    static const struct catalogue_action action = {
+        .name = "family_is_reserved", .run = run_is_reserved};
+    struct catalogue_call call = {.catalogue = context};
+    struct arena arena;
+    bool wanted;
+
+    arena_init(&arena, 0);
+    call.arena = &arena;
+    wanted =
+        catalogue_submit_wait(&call, &action, family_id, NULL) < 0 || *(const bool *)call.output;
+    arena_fini(&arena);
+    return wanted;
+}
+
 static struct database *own_database(void)
 {
     struct database database;
@@ -216,7 +245,8 @@ int catalogue_open(struct engine *engine, const char *data_dir, struct catalogue
     (void)snprintf(catalogue->data_dir, sizeof(catalogue->data_dir), "%s", data_dir);
     if (strlen(data_dir) >= sizeof(catalogue->data_dir)) {
         (void)err_set(ret_err, ERR_IO, "the data folder's path is too long");
-    } else if (open_tables(catalogue, ret_bootstrap, ret_err) == 0) {
+    } else if (open_tables(catalogue, ret_bootstrap, ret_err) == 0 &&
+               family_stage_clean(data_dir, is_wanted, catalogue, ret_err) == 0) {
         *ret_catalogue = catalogue;
         return 0;
     }

@@ -193,6 +193,9 @@ int store_purge_databases(const struct store *store, const uint64_t *database_id
 int store_purge_rest(const struct store *store, struct err *ret_err) MUST_CHECK;
 int store_usage_add(const struct store *store, const struct usage_delta *deltas, size_t count,
     struct err *ret_err) MUST_CHECK;
+/* A database that was never opened has this family. */
+int store_family_is_reserved(
+    const struct store *store, struct str family_id, bool *ret_is, struct err *ret_err) MUST_CHECK;
 int store_figures(const struct store *store, struct catalogue_figures *ret_figures,
     struct err *ret_err) MUST_CHECK;
 

@@ -155,6 +155,21 @@ int store_usage_add(
     return 0;
 }
 
+int store_family_is_reserved(
+    const struct store *store, struct str family_id, bool *ret_is, struct err *ret_err)
+{
+    STORE_STATEMENT statement = NULL;
+    int row;
+
+    if (store_query(store, &statement, ret_err,
+            "SELECT 1 FROM databases WHERE family_id = ?1 AND state = ?2", "si", family_id,
+            (int64_t)DATABASE_RESERVED) < 0)
+        return -1;
+    row = store_step(store, statement, ret_err);
+    *ret_is = row > 0;
+    return row < 0 ? -1 : 0;
+}
+
 int store_figures(
     const struct store *store, struct catalogue_figures *ret_figures, struct err *ret_err)
 {

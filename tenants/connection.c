@@ -33,6 +33,11 @@ struct sqlite3 *connection_db(struct connection *connection)
     return connection->db;
 }
 
+unsigned connection_page_bytes(const struct connection *connection)
+{
+    return connection->page_bytes;
+}
+
 void connection_set_context(struct connection *connection, const struct connection_context *context)
 {
     connection->context = *context;

@@ -40,6 +40,7 @@ int connection_open(const struct connection_options *options, struct connection 
     struct err *ret_err) MUST_CHECK;
 void connection_close(struct connection *connection); /* NULL is fine; finalizes the cache */
 struct sqlite3 *connection_db(struct connection *connection);
+unsigned connection_page_bytes(const struct connection *connection);
 
 /* Other settings than it was opened with; max_bytes 0: as it is. Between transactions only. -1: the
  * size's limit is the former one; foreign keys are as asked. */

@@ -100,10 +100,7 @@ static int write_one(sqlite3_stmt *put, sqlite3_stmt *drop, const struct descrip
 int descriptions_write(
     struct sqlite3 *db, const struct description *descriptions, size_t count, struct err *ret_err)
 {
-    static const char make[] =
-        "CREATE TABLE IF NOT EXISTS _rookery_descriptions(tbl TEXT NOT NULL COLLATE NOCASE, "
-        "col TEXT NOT NULL COLLATE NOCASE, description TEXT NOT NULL, PRIMARY KEY(tbl, col)) "
-        "WITHOUT ROWID";
+    static const char make[] = "CREATE TABLE IF NOT EXISTS " DESCRIPTIONS_TABLE;
     sqlite3_stmt *put = NULL;
     sqlite3_stmt *drop = NULL;
     int rc = sqlite3_exec(db, make, NULL, NULL, NULL);

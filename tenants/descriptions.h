@@ -14,6 +14,12 @@
 
 struct sqlite3;
 
+/* As sqlite_schema has it: an import may bring this one. */
+#define DESCRIPTIONS_TABLE                                                                         \
+    "_rookery_descriptions(tbl TEXT NOT NULL COLLATE NOCASE, col TEXT NOT NULL COLLATE NOCASE, "   \
+    "description TEXT NOT NULL, PRIMARY KEY(tbl, col)) WITHOUT ROWID"
+#define DESCRIPTIONS_SCHEMA "CREATE TABLE " DESCRIPTIONS_TABLE
+
 struct description {
     struct str table;  /* empty: the database's own */
     struct str column; /* empty: the table's own */

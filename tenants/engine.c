@@ -59,6 +59,7 @@ void engine_options_defaults(struct engine_options *options)
         .stream_max_ms = 60000,
         .lock_wait_ms = 10000,
         .transaction_steal_ms = 5000,
+        .imports = 4,
     };
 }
 

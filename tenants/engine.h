@@ -56,6 +56,7 @@ struct engine_options {
     /* A stream's transaction that has the write lock for so long is rolled back as soon as another
      * writer waits; 0: never. */
     uint64_t transaction_steal_ms;
+    unsigned imports; /* under way at once (tenants/import.h) */
 };
 
 /* Every field's documented default. */

@@ -92,7 +92,7 @@ static struct {
     uint64_t synced[4];
 } parents = {.lock = {.native = PTHREAD_MUTEX_INITIALIZER}};
 
-static int make_and_sync(const char *path, struct err *ret_err)
+int family_make_and_sync(const char *path, struct err *ret_err)
 {
     if (io_mkdir(path, 0700) < 0 && errno != EEXIST)
         return family_io_failed(ret_err, "make", path);
@@ -110,7 +110,7 @@ static int make_parents_locked(struct family_place *place, struct err *ret_err)
         memset(parents.synced, 0, sizeof(parents.synced));
         parents.data_dir[0] = '\0';
         (void)snprintf(top, sizeof(top), "%s/db", place->data_dir);
-        if (make_and_sync(top, ret_err) < 0)
+        if (family_make_and_sync(top, ret_err) < 0)
             return -1;
         (void)snprintf(parents.data_dir, sizeof(parents.data_dir), "%s", place->data_dir);
     }
@@ -121,7 +121,7 @@ static int make_parents_locked(struct family_place *place, struct err *ret_err)
     }
     if ((parents.synced[prefix / 64] & UINT64_C(1) << prefix % 64) != 0)
         return 0;
-    if (make_and_sync(place->parent, ret_err) < 0)
+    if (family_make_and_sync(place->parent, ret_err) < 0)
         return -1;
     parents.synced[prefix / 64] |= UINT64_C(1) << prefix % 64;
     return 0;
@@ -249,11 +249,11 @@ int family_write_text(const struct family_place *place, const char *name,
     return rc;
 }
 
-static int write_first_manifest(const struct family_place *place, const char *base_id,
-    const char *head_id, int *ret_fd, struct err *ret_err)
+int family_write_first_manifest(const struct family_place *place, const char *base_id,
+    const char *head_id, uint32_t page_size, int *ret_fd, struct err *ret_err)
 {
     char stack[1][ID_HEX_BYTES];
-    struct manifest_layer layer = {.kind = MANIFEST_BASE, .page_size = VFS_EMPTY_BYTES};
+    struct manifest_layer layer = {.kind = MANIFEST_BASE, .page_size = page_size};
     struct manifest_head head = {.ref = DEFAULT_REF, .stack = {.layers = stack, .count = 1}};
     struct manifest manifest = {
         .generation = 1, .layers = &layer, .layer_count = 1, .heads = &head, .head_count = 1};
@@ -264,6 +264,20 @@ static int write_first_manifest(const struct family_place *place, const char *ba
     return family_write_text(place, MANIFEST_FILE, &manifest, ret_fd, ret_err);
 }
 
+int family_write_head(const struct family_place *place, const char *head_id, int *ret_placeholder,
+    int *ret_wal, struct err *ret_err)
+{
+    char name[80], path[FAMILY_PATH_MAX], line[80];
+
+    (void)snprintf(name, sizeof(name), "h%s", head_id);
+    (void)snprintf(line, sizeof(line), "rookery-head %d %s\n", HEAD_FORMAT, head_id);
+    if (family_write_file(
+            family_path_in(place, name, path), str_from(line), ret_placeholder, ret_err) < 0)
+        return -1;
+    (void)snprintf(name, sizeof(name), "h%s-wal", head_id);
+    return family_write_file(family_path_in(place, name, path), str_make("", 0), ret_wal, ret_err);
+}
+
 /* Writes all files, *then* syncs them: on a journalling file system the first sync carries most of
  * what the others need. fds that are not open are -1. */
 static int write_files(
@@ -271,7 +285,7 @@ static int write_files(
 {
     unsigned char page[VFS_EMPTY_BYTES];
     char base_id[ID_HEX_BYTES];
-    char name[80], path[FAMILY_PATH_MAX], line[80];
+    char name[80], path[FAMILY_PATH_MAX];
 
     family_new_id(base_id);
     vfs_empty_database(page);
@@ -279,14 +293,9 @@ static int write_files(
     if (family_write_file(family_path_in(place, name, path),
             str_make((const char *)page, sizeof(page)), &fds[0], ret_err) < 0)
         return -1;
-    (void)snprintf(name, sizeof(name), "h%s", head_id);
-    (void)snprintf(line, sizeof(line), "rookery-head %d %s\n", HEAD_FORMAT, head_id);
-    if (family_write_file(family_path_in(place, name, path), str_from(line), &fds[1], ret_err) < 0)
+    if (family_write_head(place, head_id, &fds[1], &fds[2], ret_err) < 0)
         return -1;
-    (void)snprintf(name, sizeof(name), "h%s-wal", head_id);
-    if (family_write_file(family_path_in(place, name, path), str_make("", 0), &fds[2], ret_err) < 0)
-        return -1;
-    if (write_first_manifest(place, base_id, head_id, &fds[3], ret_err) < 0)
+    if (family_write_first_manifest(place, base_id, head_id, VFS_EMPTY_BYTES, &fds[3], ret_err) < 0)
         return -1;
     for (int i = 0; i < 4; i++)
         if (i != 2 && io_sync(fds[i]) < 0) /* the WAL is empty: its name is all there is */
@@ -367,13 +376,15 @@ int family_create(
     if (there < 0 ||
         (there > 0 && family_each_entry(&place, family_remove_entry, NULL, ret_err) < 0))
         return -1;
+    there = family_adopt(&place, ret_err);
+    if (there != 0)
+        return there < 0 ? -1 : accept_existing(&place, head_id, ret_err);
     return create_here(&place, head_id, ret_err);
 }
 
 /* ------------------------------------------------------------------ removing */
 
-/* A folder and what is in it; fine when there is none. */
-static int remove_folder(const struct family_place *place, struct err *ret_err)
+int family_remove_folder(const struct family_place *place, struct err *ret_err)
 {
     int there = family_is_there(place->folder, ret_err);
 
@@ -406,7 +417,8 @@ int family_remove(const char *data_dir, const char *family_id, struct err *ret_e
             return family_io_failed(ret_err, "sync", place.folder);
     }
     made = place_of_making(&place);
-    if (remove_folder(&place, ret_err) < 0 || remove_folder(&made, ret_err) < 0)
+    if (family_remove_folder(&place, ret_err) < 0 || family_remove_folder(&made, ret_err) < 0 ||
+        family_unstage(data_dir, family_id, ret_err) < 0)
         return -1;
     /* Also when it was gone already: perhaps not durably. */
     if (io_sync_folder(place.parent) < 0 && errno != ENOENT)

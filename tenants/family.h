@@ -44,6 +44,29 @@ int family_locate(const char *data_dir, const char *family_id, const char *head_
  * at the end. Idempotent; fine when there is no folder. */
 int family_remove(const char *data_dir, const char *family_id, struct err *ret_err) MUST_CHECK;
 
+/* ---- an import's family, before the catalogue knows of it (family_stage.c) ---- */
+
+struct family_stage {
+    char family_id[ID_HEX_BYTES];
+    char head_id[ID_HEX_BYTES];
+    char base_id[ID_HEX_BYTES];
+    struct family_paths paths; /* of its files while they are in data/import/<family id> */
+};
+
+/* Makes the folder, placeholder and empty WAL; the caller writes the base at paths.main_path. */
+int family_stage(const char *data_dir, struct family_stage *ret_stage, struct err *ret_err)
+    MUST_CHECK;
+/* Writes the MANIFEST and syncs all of it, names too. With a row of the catalogue that has these
+ * ids, state reserved, it is a database: family_create() moves it to its place. */
+int family_stage_finish(const char *data_dir, const struct family_stage *stage, uint32_t page_size,
+    struct err *ret_err) MUST_CHECK;
+/* Removes it; fine when there is none. */
+int family_unstage(const char *data_dir, const char *family_id, struct err *ret_err) MUST_CHECK;
+/* At start, before any import: removes the folders that is_wanted() does not know. */
+int family_stage_clean(const char *data_dir,
+    bool (*is_wanted)(void *context, const char *family_id), void *context, struct err *ret_err)
+    MUST_CHECK;
+
 /* Tests that replace a data directory under a running process: forgets which folders were synced.
  */
 void family_forget_folders(void);

@@ -38,6 +38,19 @@ int family_is_there(const char *path, struct err *ret_err) MUST_CHECK;
 int family_write_file(const char *path, struct str bytes, int *ret_fd, struct err *ret_err)
     MUST_CHECK;
 
+int family_write_first_manifest(const struct family_place *place, const char *base_id,
+    const char *head_id, uint32_t page_size, int *ret_fd, struct err *ret_err) MUST_CHECK;
+/* The placeholder and an empty WAL. */
+int family_write_head(const struct family_place *place, const char *head_id, int *ret_placeholder,
+    int *ret_wal, struct err *ret_err) MUST_CHECK;
+/* Makes the folder, and its name durable; fine when it is there. */
+int family_make_and_sync(const char *path, struct err *ret_err) MUST_CHECK;
+/* A folder and what is in it; fine when there is none. */
+int family_remove_folder(const struct family_place *place, struct err *ret_err) MUST_CHECK;
+/* Moves what an import has staged for this family to its place (family_stage.c). 1: done, 0:
+ * nothing is staged. */
+int family_adopt(const struct family_place *place, struct err *ret_err) MUST_CHECK;
+
 int family_read_manifest(const struct family_place *place, struct manifest *ret_manifest,
     struct err *ret_err) MUST_CHECK;
 /* The text of a MANIFEST in a file of that name; *ret_fd stays open for its sync. */

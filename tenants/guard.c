@@ -14,6 +14,7 @@ static const char *const shadow_suffixes[] = {"_data", "_idx", "_content", "_doc
  * name. */
 const char *const guard_modules[] = {"fts5", "fts5vocab", "rtree", "rtree_i32", "json_each",
     "json_tree", "dbstat", "sqlite_dbpage", NULL};
+const char *const guard_table_modules[] = {"fts5", "fts5vocab", "rtree", "rtree_i32", NULL};
 static const char *const engine_modules[] = {"dbstat", "sqlite_dbpage"};
 
 /* Files, memory, code, the process's log: none of it a tenant's. Most are not compiled in; the list

@@ -95,6 +95,9 @@ const struct pragma_rule *guard_pragma(const char *name);
 /* The whole list, ended by a NULL name: for documentation and tests. */
 extern const struct pragma_rule guard_pragmas[];
 
+/* Modules whose tables an imported file may have. */
+extern const char *const guard_table_modules[];
+
 /* Modules that CREATE VIRTUAL TABLE may use, and the table-valued functions of the same kind that
  * stay; ended by NULL. All others are dropped when a connection opens. */
 extern const char *const guard_modules[];

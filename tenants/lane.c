@@ -18,8 +18,10 @@ void lane_init(struct lane *lane, struct actor *actor, enum lane_kind kind)
 static int on_wal(void *context, sqlite3 *db, const char *name, int pages)
 {
     struct lane *lane = context;
+    uint64_t bytes = (uint64_t)pages * (connection_page_bytes(lane->connection) + 24);
+    uint64_t frames = bytes / WAL_FRAME_BYTES;
 
-    atomic_store_explicit(&lane->actor->open->wal_pages, (unsigned)pages, memory_order_relaxed);
+    atomic_store_explicit(&lane->actor->open->wal_pages, (unsigned)frames, memory_order_relaxed);
     if (lane->schema_changed)
         (void)atomic_fetch_add(&lane->actor->open->schema_generation, 1);
     lane->schema_changed = false;

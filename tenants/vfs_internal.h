@@ -1,4 +1,4 @@
-/* What the files of the VFS share. Only vfs*.c, family.c and layers/ include this.
+/* What the files of the VFS share. Only vfs*.c, family.c, import*.c and layers/ include this.
  *
  *   vfs.c        registration, names, thread marks, opening of files by SQLite
  *   vfs_head.c   a head's files: open, close, sync, poison

@@ -40,6 +40,8 @@ void hrana_upgrade(struct exchange *x) ON(loop_thread);
 void hrana_post_root(struct exchange *x) ON(loop_thread);
 /* sqld_dump.c: GET /dump */
 void hrana_get_dump(struct exchange *x) ON(loop_thread);
+/* The same for other routes: x's database as SQL, streamed. */
+void hrana_dump(struct exchange *x, const char *content_type) ON(loop_thread);
 /* cursor.c */
 void hrana_run_cursor(struct exchange *x, const struct hrana_codec *codec) ON(loop_thread);
 

@@ -32,7 +32,9 @@ static const char tables_sql[] =
     " THEN (SELECT r.column1 FROM (VALUES ('rowid'), ('_rowid_'), ('oid')) AS r WHERE NOT EXISTS"
     "  (SELECT 1 FROM pragma_table_xinfo(s.name) AS x WHERE lower(x.name) = r.column1) LIMIT 1) END"
     " FROM sqlite_schema AS s JOIN pragma_table_list(s.name) AS l ON l.schema = 'main'"
-    " WHERE s.type = 'table' ORDER BY s.rowid";
+    /* The server's own, which the guard keeps pragmas from, too. */
+    " WHERE s.type = 'table' AND lower(substr(s.name, 1, 9)) <> '_rookery_'"
+    " AND lower(substr(s.name, 1, 8)) <> '_persql_' ORDER BY s.rowid";
 
 static const char objects_sql[] =
     "SELECT tbl_name, sql FROM sqlite_schema"
@@ -443,6 +445,7 @@ static void on_done(struct request *request)
     if (request->err.code == ERR_NONE && (dump->failed || out->failed))
         (void)err_set(&request->err, ERR_TOO_LARGE, "the dump needs too much memory");
     if (request->err.code != ERR_NONE && !request->streamed) {
+        x->response.header_count = 0;
         exchange_fail(x, &request->err);
         return;
     }
@@ -454,6 +457,11 @@ static void on_done(struct request *request)
 }
 
 void hrana_get_dump(struct exchange *x)
+{
+    hrana_dump(x, "text/plain");
+}
+
+void hrana_dump(struct exchange *x, const char *content_type)
 {
     struct dump *dump = arena_zalloc(&x->arena, sizeof(*dump));
     struct err err = ERR_INIT;
@@ -474,7 +482,7 @@ void hrana_get_dump(struct exchange *x)
     dump->sink.out.limit_bytes = 0; /* a chunk and a row, which has its limit */
     (void)arena_on_end(&x->arena, dispose, dump);
     x->response.status = 200;
-    x->response.content_type = "text/plain";
+    x->response.content_type = content_type;
     x->may_stream = true;
     x->request.kind = REQUEST_STATEMENTS;
     x->request.mode = MODE_STOP;

@@ -22,7 +22,7 @@ static void write_usage(struct encoder *e, const struct usage_totals *usage)
     encoder_end(e);
 }
 
-static void write_database(
+void persql_write_database(
     struct exchange *x, struct encoder *e, const struct database_info *database)
 {
     encoder_object(e);
@@ -67,7 +67,7 @@ static void on_one(struct catalogue_call *call)
 
     if (x == NULL)
         return;
-    write_database(x, &e, call->output);
+    persql_write_database(x, &e, call->output);
     persql_finish(x, &e);
 }
 
@@ -99,7 +99,7 @@ static void on_list(struct catalogue_call *call)
         return;
     encoder_array(&e);
     for (size_t i = 0; i < list->count; i++)
-        write_database(x, &e, &list->items[i]);
+        persql_write_database(x, &e, &list->items[i]);
     persql_finish_list(x, &e, list->next_cursor);
 }
 
@@ -174,7 +174,7 @@ static void on_created_one(struct catalogue_call *call)
 
     if (x == NULL)
         return;
-    write_database(x, &e, &list->items[0]);
+    persql_write_database(x, &e, &list->items[0]);
     persql_finish(x, &e);
 }
 
@@ -238,7 +238,7 @@ void persql_database_usage(struct exchange *x)
 
 void persql_database_patch(struct exchange *x)
 {
-    /* What write_database() writes: an answer may come back with a member changed. */
+    /* What persql_write_database() writes: an answer may come back with a member changed. */
     static const char *const shown[] = {"id", "slug", "name", "namespaceSlug", "status", "region",
         "createdAt", "updatedAt", "expiresAt", "forkedFromId", "createdBy", "deletedAt",
         "restorableUntil", "settings", "usage", NULL};

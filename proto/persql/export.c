@@ -1,26 +1,19 @@
 /* GET /v1/db/:tenant/:database/export?format=sqlite|sql: a whole database, streamed. */
 #include "tenants/export.h"
+#include "proto/hrana/hrana.h"
 #include "proto/persql/persql.h"
 #include "tenants/base/clock.h"
 #include "tenants/base/log.h"
 
 #define EXPORT_TIME_S 21600 /* longest; slow readers and the WAL's bound end one long before */
-#define PIECE_BYTES_MAX (256UL << 20) /* a row's text, of values as large as they may be */
 
 struct export
 {
     struct producer producer; /* first */
     struct sink sink;
     struct exchange *x;
-    bool as_file;
     struct export_file file;
-    struct export_sql sql;
 };
-
-static struct producer *inner(struct export *export)
-{
-    return export->as_file ? &export->file.producer : &export->sql.producer;
-}
 
 /* The size of a file is known with its first piece, before the head leaves. */
 static int produce(
@@ -28,9 +21,9 @@ static int produce(
 {
     struct export *export = CONTAINER_OF(producer, struct export, producer);
     struct http_response *response = &export->x->response;
-    int more = inner(export)->produce(inner(export), db, out, ret_err);
+    int more = export->file.producer.produce(&export->file.producer, db, out, ret_err);
 
-    if (more >= 0 && export->as_file && response->stream_bytes == 0)
+    if (more >= 0 && response->stream_bytes == 0)
         response->stream_bytes = export->file.total_bytes;
     if (export->x->http.method == HTTP_METHOD_HEAD && more > 0) {
         out->len = 0;
@@ -43,7 +36,7 @@ static void end(struct producer *producer)
 {
     struct export *export = CONTAINER_OF(producer, struct export, producer);
 
-    inner(export)->end(inner(export));
+    export->file.producer.end(&export->file.producer);
 }
 
 static void on_done(struct request *request)
@@ -89,10 +82,39 @@ static bool read_format(struct exchange *x, bool *ret_as_file)
     return false;
 }
 
-void persql_export(struct exchange *x)
+static void name_file(struct exchange *x, const char *suffix)
+{
+    http_response_header(&x->response, "Content-Disposition",
+        str_from(arena_printf(
+            &x->arena, "attachment; filename=\"%.*s.%s\"", STR_ARGS(x->database->slug), suffix)));
+}
+
+static void send_file(struct exchange *x) ON(loop_thread)
 {
     static const struct sink_ops ops = {.rewound = NULL};
-    struct export *export;
+    struct export *export = persql_zalloc(x, sizeof(*export));
+
+    if (export == NULL)
+        return;
+    export->producer = (struct producer){.produce = produce, .end = end};
+    export->x = x;
+    export_file_init(&export->file);
+    export->sink = (struct sink){.ops = &ops};
+    (void)arena_on_end(&x->arena, dispose, export);
+    x->state = export;
+    x->response.status = 200;
+    x->response.content_type = "application/vnd.sqlite3";
+    x->may_stream = true;
+    x->request.kind = REQUEST_PRODUCER;
+    x->request.producer = &export->producer;
+    x->request.sink = &export->sink;
+    x->request.deadline_ns = clock_now_ns() + EXPORT_TIME_S * NS_PER_S;
+    x->request.done = on_done;
+    exchange_run(x);
+}
+
+void persql_export(struct exchange *x)
+{
     bool as_file;
 
     if (!read_format(x, &as_file))
@@ -102,27 +124,9 @@ void persql_export(struct exchange *x)
             x, ERR_TABLE_SCOPE, "the token is limited to some tables; an export holds them all");
         return;
     }
-    export = persql_zalloc(x, sizeof(*export));
-    if (export == NULL)
-        return;
-    export->producer = (struct producer){.produce = produce, .end = end};
-    export->x = x;
-    export->as_file = as_file;
-    export_file_init(&export->file);
-    export_sql_init(&export->sql);
-    export->sink = (struct sink){.ops = &ops, .out.limit_bytes = PIECE_BYTES_MAX};
-    (void)arena_on_end(&x->arena, dispose, export);
-    x->state = export;
-    x->response.status = 200;
-    x->response.content_type = as_file ? "application/vnd.sqlite3" : "application/sql";
-    http_response_header(&x->response, "Content-Disposition",
-        str_from(arena_printf(&x->arena, "attachment; filename=\"%.*s.%s\"",
-            STR_ARGS(x->database->slug), as_file ? "sqlite3" : "sql")));
-    x->may_stream = true;
-    x->request.kind = REQUEST_PRODUCER;
-    x->request.producer = &export->producer;
-    x->request.sink = &export->sink;
-    x->request.deadline_ns = clock_now_ns() + EXPORT_TIME_S * NS_PER_S;
-    x->request.done = on_done;
-    exchange_run(x);
+    name_file(x, as_file ? "sqlite3" : "sql");
+    if (as_file)
+        send_file(x);
+    else
+        hrana_dump(x, "application/sql");
 }

@@ -98,6 +98,8 @@ void persql_write_deletion(
 /* What deleting a tenant or database answers, and the end of the answer. */
 void persql_finish_deleted(struct exchange *x, struct encoder *encoder, struct str id,
     struct str slug, int64_t restorable_until_wall_ms);
+void persql_write_database(
+    struct exchange *x, struct encoder *encoder, const struct database_info *database);
 /* Settings named in the body, or in its "settings", where an unknown one is refused. `others`,
  * NULL-terminated: the body's members that are no settings, any further one is refused too; NULL:
  * the body may hold what it likes. -1: answered. */
@@ -119,6 +121,7 @@ void persql_describe(struct exchange *x) ON(loop_thread);
 void persql_describe_put(struct exchange *x) ON(loop_thread);
 void persql_search(struct exchange *x) ON(loop_thread);
 void persql_doctor(struct exchange *x) ON(loop_thread);
+void persql_import(struct exchange *x) ON(loop_thread);
 void persql_export(struct exchange *x) ON(loop_thread);
 void persql_query_log(struct exchange *x) ON(loop_thread);
 void persql_me(struct exchange *x) ON(loop_thread);

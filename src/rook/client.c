@@ -130,24 +130,15 @@ void answer_fini(struct answer *answer)
     *answer = (struct answer){0};
 }
 
-int client_call(struct client *client, const char *method, const char *path, json_t *body,
-    const struct statement *statements, size_t count, struct answer *ret_answer)
+/* What the server said, or its refusal. */
+static int judge(struct client *client, const struct statement *statements, size_t count,
+    struct answer *ret_answer)
 {
     struct http_answer *raw = &client->answer;
-    struct buf text = {0};
     struct err err = ERR_INIT;
-    int status = client->http == NULL ? open_connection(client) : 0;
+    int status;
     json_t *root;
 
-    if (body != NULL)
-        json_write(&text, body, JSON_LAYOUT_LINE);
-    json_decref(body);
-    if (status == 0 &&
-        http_call(client->http, method, path, text.len > 0 ? &text : NULL, raw, &err) < 0)
-        status = report_err(&err);
-    buf_fini(&text);
-    if (status != 0)
-        return status;
     root = json_read(buf_view(&raw->body), &err);
     if (root == NULL || !json_is_boolean(json_object_get(root, "success"))) {
         json_decref(root);
@@ -167,6 +158,44 @@ int client_call(struct client *client, const char *method, const char *path, jso
     *ret_answer = (struct answer){
         .root = root, .data = json_object_get(root, "data"), .elapsed_ns = raw->elapsed_ns};
     return 0;
+}
+
+int client_call(struct client *client, const char *method, const char *path, json_t *body,
+    const struct statement *statements, size_t count, struct answer *ret_answer)
+{
+    struct http_answer *raw = &client->answer;
+    struct buf text = {0};
+    struct err err = ERR_INIT;
+    int status = client->http == NULL ? open_connection(client) : 0;
+
+    if (body != NULL)
+        json_write(&text, body, JSON_LAYOUT_LINE);
+    json_decref(body);
+    if (status == 0 &&
+        http_call(client->http, method, path, text.len > 0 ? &text : NULL, raw, &err) < 0)
+        status = report_err(&err);
+    buf_fini(&text);
+    return status != 0 ? status : judge(client, statements, count, ret_answer);
+}
+
+int client_transfer(struct client *client, const char *method, const char *path,
+    const struct http_transfer *transfer, struct answer *ret_answer)
+{
+    struct answer answer = {0};
+    struct err err = ERR_INIT;
+    int status = client->http == NULL ? open_connection(client) : 0;
+
+    if (status == 0 &&
+        http_transfer(client->http, method, path, transfer, &client->answer, &err) < 0)
+        status = report_err(&err);
+    if (status != 0 || (transfer->write != NULL && client->answer.status == 200))
+        return status;
+    status = judge(client, NULL, 0, &answer);
+    if (status == 0 && ret_answer != NULL)
+        *ret_answer = answer;
+    else
+        answer_fini(&answer);
+    return status;
 }
 
 int client_me(struct client *client, const json_t **ret_me)

@@ -59,6 +59,10 @@ int client_open(struct client *client, const char *url, const char *token) MUST_
  * Fills `ret_answer` on success only. */
 int client_call(struct client *client, const char *method, const char *path, json_t *body,
     const struct statement *statements, size_t count, struct answer *ret_answer) MUST_CHECK;
+/* The same with a body that is not held. What came with status 200 and was written leaves
+ * `ret_answer` (may be NULL then) as it is. */
+int client_transfer(struct client *client, const char *method, const char *path,
+    const struct http_transfer *transfer, struct answer *ret_answer) MUST_CHECK;
 void answer_fini(struct answer *answer); /* zeroed is fine */
 
 /* Who the token is: {namespaceSlug, role, …}, borrowed until client_fini(). */

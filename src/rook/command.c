@@ -203,6 +203,15 @@ static bool is_number_word(const char *word)
     return (word[1] >= '0' && word[1] <= '9') || (word[1] == '.' && word[2] != '\0');
 }
 
+/* -o FILE, of commands that have --output: the one short option, for hands that know it from
+ * everywhere else. NULL: it is not that. */
+static const struct option_spec *output_option(const char *word, const struct args *args)
+{
+    return strcmp(word, "-o") != 0 || args->command == NULL
+               ? NULL
+               : find_option(args->command->options, STR_LITERAL("output"));
+}
+
 static int parse_word(
     char **argv, int *at, bool *options_ended, struct args *args, struct err *ret_err)
 {
@@ -217,6 +226,12 @@ static int parse_word(
     if (!*options_ended && strcmp(word, "-h") == 0) {
         args->help = true;
         return 0;
+    }
+    if (!*options_ended && output_option(word, args) != NULL) {
+        if (argv[*at + 1] == NULL)
+            return err_set(ret_err, ERR_BAD_REQUEST, "-o needs a value: -o FILE");
+        *at += 1;
+        return add_option(args, output_option(word, args), argv[*at], ret_err);
     }
     if (!*options_ended && word[0] == '-' && word[1] != '\0' && !is_number_word(word))
         return err_set(ret_err, ERR_BAD_REQUEST,

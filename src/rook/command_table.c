@@ -37,6 +37,19 @@ static const struct option_spec db_create_options[] = {
     {0},
 };
 
+static const struct option_spec import_options[] = {
+    {"format", "FORMAT", "sqlite or sql; without it, what the file looks like"},
+    {"quick", NULL, "check pages only, not that indexes agree with their tables"},
+    {"foreign-keys", NULL, "refuse rows whose foreign keys lead nowhere"},
+    {0},
+};
+
+static const struct option_spec export_options[] = {
+    {"output", "FILE", "where to (-o FILE too); without it, or -, standard output"},
+    {"format", "FORMAT", "sqlite (default) or sql"},
+    {0},
+};
+
 static const struct option_spec yes_options[] = {
     {"yes", NULL, "do not ask"},
     {0},
@@ -127,6 +140,21 @@ static const char token_create_details[] =
     "  rook token create ci --role readonly --database 'orders*' --expires-in 30d\n"
     "  rook token create setup --operator-file data/operator.token --tenant demo --role owner\n";
 
+static const char import_details[] =
+    "DATABASE must be new. FILE is a SQLite database or SQL text (a dump), - for standard input.\n"
+    "The server checks all of it first: a damaged file, or one with names or functions that\n"
+    "belong to the server, is refused, and nothing is left of it.\n"
+    "\n"
+    "  rook db import old.sqlite3 acme/orders\n"
+    "  sqlite3 old.sqlite3 .dump | rook db import - acme/orders\n";
+
+static const char export_details[] =
+    "The file is of one moment; others write meanwhile. It is a plain SQLite database, which any\n"
+    "sqlite3 opens, or SQL text. FILE is there whole or not at all.\n"
+    "\n"
+    "  rook db export acme/orders -o orders.sqlite3\n"
+    "  rook db export acme/orders --format sql | gzip > orders.sql.gz\n";
+
 static const char set_details[] =
     "Settings are those that rook db show lists, and expiresAt. A value that is a number, true,\n"
     "false or null is sent as that, all else as text.\n"
@@ -161,6 +189,10 @@ const struct command command_table[] = {
     {"db delete", "DATABASE", "delete a database (it can be restored for a while)", NULL,
         yes_options, cmd_db_delete},
     {"db restore", "DATABASE", "bring a deleted database back", NULL, NULL, cmd_db_restore},
+    {"db import", "FILE DATABASE", "make a database from a SQLite file or from SQL", import_details,
+        import_options, cmd_db_import},
+    {"db export", "DATABASE", "write a database into a SQLite file, or as SQL", export_details,
+        export_options, cmd_db_export},
     {"token list", "", "list the tokens of the tenant", NULL, NULL, cmd_token_list},
     {"token create", "[NAME]", "make a token and print it", token_create_details,
         token_create_options, cmd_token_create},

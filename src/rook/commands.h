@@ -18,6 +18,8 @@ int cmd_db_set(struct client *client, const struct args *args);
 int cmd_db_rename(struct client *client, const struct args *args);
 int cmd_db_delete(struct client *client, const struct args *args);
 int cmd_db_restore(struct client *client, const struct args *args);
+int cmd_db_import(struct client *client, const struct args *args);
+int cmd_db_export(struct client *client, const struct args *args);
 int cmd_db_shell(struct client *client, const struct args *args);
 int cmd_query(struct client *client, const struct args *args);
 int cmd_stats(struct client *client, const struct args *args);

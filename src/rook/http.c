@@ -193,8 +193,9 @@ static void set_body(struct http *http, const char *method, const struct buf *bo
     (void)curl_easy_setopt(http->easy, CURLOPT_CUSTOMREQUEST, method);
 }
 
-int http_call(struct http *http, const char *method, const char *path, const struct buf *body,
-    struct http_answer *ret_answer, struct err *ret_err)
+/* Everything but method, headers and body, which are set; then runs it. */
+static int run(
+    struct http *http, const char *path, struct http_answer *ret_answer, struct err *ret_err)
 {
     uint64_t started_ns = clock_now_ns();
     struct buf url = {0};
@@ -210,10 +211,7 @@ int http_call(struct http *http, const char *method, const char *path, const str
     buf_cstr(&url, path);
     buf_char(&url, '\0');
     (void)curl_easy_setopt(http->easy, CURLOPT_URL, url.bytes);
-    (void)curl_easy_setopt(http->easy, CURLOPT_HTTPHEADER, http->headers);
-    (void)curl_easy_setopt(http->easy, CURLOPT_WRITEDATA, ret_answer);
     (void)curl_easy_setopt(http->easy, CURLOPT_HEADERDATA, ret_answer);
-    set_body(http, method, body);
     code = perform(http);
     buf_fini(&url);
     if (code != CURLE_OK)
@@ -222,6 +220,113 @@ int http_call(struct http *http, const char *method, const char *path, const str
     ret_answer->status = (int)status;
     ret_answer->elapsed_ns = clock_now_ns() - started_ns;
     return 0;
+}
+
+int http_call(struct http *http, const char *method, const char *path, const struct buf *body,
+    struct http_answer *ret_answer, struct err *ret_err)
+{
+    (void)curl_easy_setopt(http->easy, CURLOPT_HTTPHEADER, http->headers);
+    (void)curl_easy_setopt(http->easy, CURLOPT_WRITEDATA, ret_answer);
+    set_body(http, method, body);
+    return run(http, path, ret_answer, ret_err);
+}
+
+/* ---- bodies that are not held ---- */
+
+struct moving {
+    struct http *http;
+    const struct http_transfer *transfer;
+    struct http_answer *answer;
+};
+
+static size_t on_read(char *bytes, size_t size, size_t count, void *user)
+{
+    const struct moving *moving = user;
+    ssize_t got = moving->transfer->read(moving->transfer->user, bytes, size * count);
+
+    return got < 0 ? CURL_READFUNC_ABORT : (size_t)got;
+}
+
+static size_t on_piece(char *bytes, size_t size, size_t count, void *user)
+{
+    const struct moving *moving = user;
+    const struct http_transfer *transfer = moving->transfer;
+    long status = 0;
+
+    (void)curl_easy_getinfo(moving->http->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (transfer->write == NULL || status != 200)
+        return on_body(bytes, size, count, moving->answer);
+    return transfer->write(transfer->user, bytes, size * count) < 0 ? 0 : size * count;
+}
+
+static int on_moved(
+    void *user, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up)
+{
+    const struct moving *moving = user;
+    const struct http_transfer *transfer = moving->transfer;
+    bool uploads = transfer->read != NULL;
+
+    if (transfer->progress != NULL)
+        transfer->progress(transfer->progress_user, (uint64_t)(uploads ? up : down),
+            (uint64_t)(uploads ? MAX(up_total, 0) : MAX(down_total, 0)));
+    return 0;
+}
+
+/* The usual ones, but for the body's type, and with Expect: an upload that is refused by its head
+ * is not sent. */
+static struct curl_slist *transfer_headers(
+    const struct http *http, const struct http_transfer *transfer)
+{
+    struct curl_slist *headers = NULL;
+    struct buf line = {0};
+
+    for (const struct curl_slist *item = http->headers; item != NULL; item = item->next) {
+        if (!str_starts_with_nocase(str_from(item->data), "content-type:") &&
+            !str_starts_with_nocase(str_from(item->data), "expect:"))
+            headers = curl_slist_append(headers, item->data);
+    }
+    if (transfer->content_type != NULL) {
+        buf_printf(&line, "Content-Type: %s", transfer->content_type);
+        buf_char(&line, '\0');
+        headers = curl_slist_append(headers, line.bytes);
+        buf_fini(&line);
+    }
+    CHECK(headers != NULL);
+    return headers;
+}
+
+static void set_upload(struct http *http, const struct http_transfer *transfer, bool on)
+{
+    bool uploads = on && transfer->read != NULL;
+
+    (void)curl_easy_setopt(http->easy, CURLOPT_UPLOAD, uploads ? 1L : 0L);
+    (void)curl_easy_setopt(
+        http->easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)(uploads ? transfer->upload_bytes : -1));
+    (void)curl_easy_setopt(http->easy, CURLOPT_NOPROGRESS, on ? 0L : 1L);
+    (void)curl_easy_setopt(http->easy, CURLOPT_WRITEFUNCTION, on ? on_piece : on_body);
+}
+
+int http_transfer(struct http *http, const char *method, const char *path,
+    const struct http_transfer *transfer, struct http_answer *ret_answer, struct err *ret_err)
+{
+    struct moving moving = {.http = http, .transfer = transfer, .answer = ret_answer};
+    struct curl_slist *headers = transfer_headers(http, transfer);
+    int rc;
+
+    (void)curl_easy_setopt(http->easy, CURLOPT_HTTPHEADER, headers);
+    (void)curl_easy_setopt(http->easy, CURLOPT_WRITEDATA, &moving);
+    (void)curl_easy_setopt(http->easy, CURLOPT_READDATA, &moving);
+    (void)curl_easy_setopt(http->easy, CURLOPT_READFUNCTION, on_read);
+    (void)curl_easy_setopt(http->easy, CURLOPT_XFERINFODATA, &moving);
+    (void)curl_easy_setopt(http->easy, CURLOPT_XFERINFOFUNCTION, on_moved);
+    (void)curl_easy_setopt(http->easy, CURLOPT_HTTPGET, 1L);
+    set_upload(http, transfer, true);
+    (void)curl_easy_setopt(http->easy, CURLOPT_CUSTOMREQUEST, method);
+    rc = run(http, path, ret_answer, ret_err);
+    set_upload(http, transfer, false);
+    (void)curl_easy_setopt(http->easy, CURLOPT_HTTPHEADER, http->headers);
+    curl_slist_free_all(headers);
+    return rc;
 }
 
 void http_answer_fini(struct http_answer *answer)

@@ -9,6 +9,8 @@
 #ifndef SRC_ROOK_HTTP_H
 #define SRC_ROOK_HTTP_H
 
+#include <sys/types.h>
+
 #include "tenants/base/buf.h"
 #include "tenants/base/err.h"
 
@@ -44,6 +46,23 @@ void http_add_header(struct http *http, const char *name, const char *value);
  * ERR_TOO_LARGE. */
 int http_call(struct http *http, const char *method, const char *path, const struct buf *body,
     struct http_answer *ret_answer, struct err *ret_err) MUST_CHECK;
+/* A body that is not held: read from, or written to, the caller's calls, which return how much, or
+ * -1, which ends it. */
+struct http_transfer {
+    const char *content_type;                                    /* of an upload */
+    int64_t upload_bytes;                                        /* -1: not known, sent in chunks */
+    ssize_t (*read)(void *user, char *bytes, size_t len);        /* NULL: nothing is uploaded */
+    ssize_t (*write)(void *user, const char *bytes, size_t len); /* of an answer with status 200 */
+    void (*progress)(void *user, uint64_t at, uint64_t total);   /* total 0: not known */
+    void *user;
+    void *progress_user;
+};
+
+/* As http_call(); an answer that is written is not in ret_answer->body. ERR_UNAVAILABLE also when
+ * the server ended it before its end. */
+int http_transfer(struct http *http, const char *method, const char *path,
+    const struct http_transfer *transfer, struct http_answer *ret_answer, struct err *ret_err)
+    MUST_CHECK;
 void http_answer_fini(struct http_answer *answer);
 
 /* Appends `text` as one segment of a path: '/' and everything special is percent-encoded, '@' (a

@@ -10,10 +10,20 @@
 #define ROOKERY_VERSION "unknown"
 #endif
 
+/* Of the command, where a global one has the same name. */
+static bool is_own_option(const struct args *args, const char *name)
+{
+    const struct option_spec *option = args->command == NULL ? NULL : args->command->options;
+
+    while (option != NULL && option->name != NULL && strcmp(option->name, name) != 0)
+        option++;
+    return option != NULL && option->name != NULL;
+}
+
 static int choose_format(struct client *client, const struct args *args)
 {
     static const char *const flags[] = {"json", "jsonl", "csv"};
-    const char *name = args_get(args, "format");
+    const char *name = is_own_option(args, "format") ? NULL : args_get(args, "format");
 
     if (name != NULL && show_format_parse(name, &client->show.format) < 0)
         return report(EXIT_USAGE, "--format takes auto, table, line, csv, json or jsonl");

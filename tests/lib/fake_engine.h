@@ -168,6 +168,12 @@ __attribute__((weak)) void family_new_id(char out[ID_HEX_BYTES])
         (void)snprintf(out + i * 2, 3, "%02x", bytes[i]);
 }
 
+int family_stage_clean(const char *data_dir,
+    bool (*is_wanted)(void *context, const char *family_id), void *context, struct err *ret_err)
+{
+    return 0;
+}
+
 int family_remove(const char *data_dir, const char *family_id, struct err *ret_err)
 {
     (void)data_dir;
