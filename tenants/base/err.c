@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tenants/base/str.h"
+
 static const char *const code_names[] = {
 #define X(code, name) [code] = name,
     ERR_CODES(X)
@@ -13,12 +15,42 @@ static const char *const code_names[] = {
 static void fill(struct err *err, enum err_code code, int native, const char *format, va_list args)
     __attribute__((format(printf, 4, 0)));
 
+/* How long the UTF-8 sequence at `at` is; 0: it is none. */
+static size_t sequence_len(const char *at)
+{
+    size_t most = strnlen(at, 4);
+
+    for (size_t len = 1; len <= most; len++) {
+        if (str_is_utf8(str_make(at, len)))
+            return len;
+    }
+    return 0;
+}
+
+/* Names in files that we did not write may be anything, and a long message is cut anywhere: what is
+ * shown to clients is UTF-8. */
+static void make_utf8(char *msg)
+{
+    size_t len;
+
+    if (likely(str_is_utf8(str_from(msg))))
+        return;
+    for (; *msg != '\0'; msg += len) {
+        len = sequence_len(msg);
+        if (len == 0) {
+            *msg = '?';
+            len = 1;
+        }
+    }
+}
+
 static void fill(struct err *err, enum err_code code, int native, const char *format, va_list args)
 {
     err->code = code;
     err->native = native;
     err->sql_offset = -1;
     (void)vsnprintf(err->msg, sizeof(err->msg), format, args);
+    make_utf8(err->msg);
 }
 
 int(err_set)(struct err *err, enum err_code code, const char *format, ...)

@@ -3,6 +3,7 @@
 #include "tenants/base/base64.h"
 #include "tenants/base/buf.h"
 #include "tenants/base/clock.h"
+#include "tenants/base/err.h"
 #include "tenants/base/hash.h"
 #include "tests/lib/tap.h"
 
@@ -121,8 +122,25 @@ static void test_encodings(void)
     buf_fini(&out);
 }
 
+static void test_errors(void)
+{
+    struct err err = ERR_INIT;
+    char text[ERR_MSG_MAX + 8];
+
+    (void)err_set(&err, ERR_SQL, "near \"%s\"", "na\xc3\xafve");
+    is_str(err.msg, "near \"na\xc3\xafve\"", "a message is kept as it is");
+    (void)err_set(&err, ERR_SQL, "near \"%s\"", "\xff\xc3\xc3\xafx\xe2\x82");
+    is_str(err.msg, "near \"??\xc3\xafx??\"", "but for what is not UTF-8");
+    for (size_t i = 0; i + 1 < sizeof(text); i++)
+        text[i] = i % 2 == 0 ? '\xc3' : '\xaf';
+    text[sizeof(text) - 1] = '\0';
+    (void)err_set(&err, ERR_SQL, "%s", text);
+    ok(str_is_utf8(str_from(err.msg)), "a message that is cut is UTF-8 still");
+}
+
 int main(void)
 {
+    test_errors();
     test_arena();
     test_buf();
     test_strings();
