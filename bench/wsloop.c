@@ -50,8 +50,7 @@ struct connection {
     struct record opening;
     uint64_t since_ns; /* when the message under way was due (open loop) or sent (closed) */
     struct list link;
-    size_t len;
-    char buffer[BUFFER_BYTES];
+    struct buf rest; /* the beginning of what has not come whole; hardly ever anything */
 };
 
 struct options {
@@ -71,8 +70,9 @@ struct driver {
     struct options options;
     struct records upgrades;
     struct records openings;
-    struct records requests; /* as frames */
-    struct connection *connections;
+    struct records requests;        /* as frames */
+    struct connection *connections; /* small, and one buffer for all: 1,000 must fit in a cache */
+    char buffer[BUFFER_BYTES];
     int epoll;
     int ready; /* have rested once */
     int waiting;
@@ -119,28 +119,27 @@ static void frame_requests(struct records *records)
     }
 }
 
-/* The length of the server's frame at the buffer's start, head included; 0: not whole. */
-static size_t frame_len(const struct connection *connection, size_t *ret_head)
+/* The length of the server's frame that begins at `bytes`, head included; 0: not whole. */
+static size_t frame_len(const char *bytes, size_t available, size_t *ret_head)
 {
-    const unsigned char *bytes = (const unsigned char *)connection->buffer;
     unsigned more = 0;
     uint64_t len;
 
-    if (connection->len < 2)
+    if (available < 2)
         return 0;
-    len = bytes[1] & 0x7fU;
+    len = (unsigned char)bytes[1] & 0x7fU;
     if (len >= 126)
         more = len == 126 ? 2 : 8;
-    if (connection->len < 2 + more)
+    if (available < 2 + more)
         return 0;
     if (more > 0)
         len = 0;
     for (unsigned i = 0; i < more; i++)
-        len = len << 8 | bytes[2 + i];
+        len = len << 8 | (unsigned char)bytes[2 + i];
     *ret_head = 2 + more;
     if (len > BUFFER_BYTES - *ret_head)
         driver_die("an answer is larger than %lu bytes", BUFFER_BYTES);
-    return connection->len < *ret_head + len ? 0 : *ret_head + (size_t)len;
+    return available < *ret_head + len ? 0 : *ret_head + (size_t)len;
 }
 
 /* ---- connections ---- */
@@ -185,8 +184,7 @@ static void connection_rest(struct driver *driver, struct connection *connection
 static void connection_lose(struct driver *driver, struct connection *connection)
 {
     if (connection->state < RESTING)
-        driver_die("a connection was lost before it was ready: %.*s",
-            (int)MIN(connection->len, 300UL), connection->buffer);
+        driver_die("a connection was lost before it was ready");
     if (connection->state == WAITING)
         driver->waiting--;
     driver->broken++;
@@ -195,17 +193,15 @@ static void connection_lose(struct driver *driver, struct connection *connection
     close(connection->fd);
 }
 
-static void on_upgraded(struct driver *driver, struct connection *connection, size_t head_len)
+static void on_upgraded(
+    struct driver *driver, struct connection *connection, const char *head, size_t head_len)
 {
     struct buf frames = {0};
     const char *at = connection->opening.bytes;
     const char *end = at + connection->opening.len;
 
-    if (strncmp(connection->buffer, "HTTP/1.1 101", 12) != 0)
-        driver_die(
-            "the upgrade was refused: %.*s", (int)MIN(connection->len, 400UL), connection->buffer);
-    connection->len -= head_len;
-    memmove(connection->buffer, connection->buffer + head_len, connection->len);
+    if (strncmp(head, "HTTP/1.1 101", 12) != 0)
+        driver_die("the upgrade was refused: %.*s", (int)MIN(head_len, 400UL), head);
     while (at < end) {
         const char *eol = memchr(at, '\n', (size_t)(end - at));
         size_t len = (size_t)((eol != NULL ? eol : end) - at);
@@ -259,18 +255,18 @@ static void on_answer(
     connection_rest(driver, connection);
 }
 
-static void on_frame(struct driver *driver, struct connection *connection, size_t head, size_t len)
+static void on_frame(struct driver *driver, struct connection *connection, const char *bytes,
+    size_t head, size_t len)
 {
-    unsigned opcode = (unsigned char)connection->buffer[0] & 15U;
     struct buf pong = {0};
 
-    switch (opcode) {
+    switch ((unsigned char)bytes[0] & 15U) {
     case 1:
     case 2:
-        on_answer(driver, connection, connection->buffer + head, len - head);
+        on_answer(driver, connection, bytes + head, len - head);
         break;
     case 9:
-        write_frame(&pong, 10, connection->buffer + head, len - head);
+        write_frame(&pong, 10, bytes + head, len - head);
         send_all(connection, pong.bytes, pong.len);
         buf_fini(&pong);
         break;
@@ -282,46 +278,58 @@ static void on_frame(struct driver *driver, struct connection *connection, size_
     }
 }
 
-static void take_input(struct driver *driver, struct connection *connection)
+/* Takes what is whole; returns how much. */
+static size_t take(
+    struct driver *driver, struct connection *connection, const char *bytes, size_t len)
 {
-    while (connection->state != LOST && connection->len > 0) {
+    size_t at = 0;
+
+    while (connection->state != LOST && at < len) {
         size_t head = 0;
-        size_t len;
+        size_t taken;
 
         if (connection->state == UPGRADING) {
-            const char *blank = memmem(connection->buffer, connection->len, "\r\n\r\n", 4);
+            const char *blank = memmem(bytes + at, len - at, "\r\n\r\n", 4);
 
             if (blank == NULL)
-                return;
-            on_upgraded(driver, connection, (size_t)(blank + 4 - connection->buffer));
-            continue;
+                break;
+            taken = (size_t)(blank + 4 - bytes) - at;
+            on_upgraded(driver, connection, bytes + at, taken);
+        } else {
+            taken = frame_len(bytes + at, len - at, &head);
+            if (taken == 0)
+                break;
+            on_frame(driver, connection, bytes + at, head, taken);
         }
-        len = frame_len(connection, &head);
-        if (len == 0)
-            return;
-        on_frame(driver, connection, head, len);
-        connection->len -= len;
-        if (connection->len > 0)
-            memmove(connection->buffer, connection->buffer + len, connection->len);
+        at += taken;
     }
+    return at;
 }
 
 static void on_readable(struct driver *driver, struct connection *connection)
 {
-    size_t room = sizeof(connection->buffer) - connection->len;
+    struct buf *rest = &connection->rest;
+    size_t taken;
     ssize_t got;
 
     if (connection->state == LOST)
         return;
-    got = recv(connection->fd, connection->buffer + connection->len, room, 0);
+    got = recv(connection->fd, driver->buffer, sizeof(driver->buffer), 0);
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (got <= 0) {
         connection_lose(driver, connection);
         return;
     }
-    connection->len += (size_t)got;
-    take_input(driver, connection);
+    if (rest->len == 0) {
+        taken = take(driver, connection, driver->buffer, (size_t)got);
+        buf_append(rest, driver->buffer + taken, (size_t)got - taken);
+    } else {
+        buf_append(rest, driver->buffer, (size_t)got);
+        buf_consume(rest, take(driver, connection, rest->bytes, rest->len));
+    }
+    if (rest->failed)
+        driver_die("out of memory");
 }
 
 /* ---- the run ---- */
