@@ -140,8 +140,10 @@ static void test_forgotten(void)
         (void)run_sql(&fixture, database, "DROP TABLE t", NULL);
         make_view(database);
     }
-    /* A machine that is busy lets a short run outgrow its turn now and then; remembered, none is. */
-    ok(tried > ROUNDS / 2, "after a change of the schema it is tried again: %u of %d", tried, ROUNDS);
+    /* A machine that is busy lets a short run outgrow its turn now and then; remembered, none is.
+     */
+    ok(tried > ROUNDS / 2, "after a change of the schema it is tried again: %u of %d", tried,
+        ROUNDS);
     ok(!slow, "and what was taken for long by mistake is forgotten, too");
     database_unref(database);
 }
