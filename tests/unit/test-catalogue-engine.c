@@ -49,7 +49,8 @@ static void test_use(void)
     is_code(DO(database_create, struct database_create_input, .tenant = S("acme"), .items = items,
                 .count = ARRAY_LEN(items)),
         ERR_NONE, "1,000 databases are made");
-    is_int(metric_counter_get(METRIC_SYNCS, 0) - syncs, 1, "by one sync");
+    syncs = metric_counter_get(METRIC_SYNCS, 0) - syncs;
+    ok(syncs < 10, "together, not by a sync each: %llu", (unsigned long long)syncs);
 
     database = look_up("acme", "db-7");
     ok(database != NULL && database->state == DATABASE_RESERVED && !has_folder(database),
