@@ -23,7 +23,7 @@ static enum request_route guess_route(const struct request *request)
     unsigned first = 0;
     unsigned end = request->statement_count;
 
-    if (request->kind == REQUEST_PROCEDURE)
+    if (request->kind == REQUEST_PROCEDURE || request->kind == REQUEST_FAMILY)
         return ROUTE_WRITE;
     if (request->kind == REQUEST_READ_PROCEDURE)
         return ROUTE_READ;
@@ -349,6 +349,11 @@ void actor_take_group(struct lane *lane, unsigned most, struct list *ret_request
 
         if (request->route == ROUTE_SLOW_WRITE)
             break;
+        if (request->kind == REQUEST_FAMILY) { /* a group of its own */
+            if (!list_empty(ret_requests))
+                break;
+            most = 0;
+        }
         list_remove(&request->link);
         taken_locked(actor, request);
         list_append(ret_requests, &request->link);

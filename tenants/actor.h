@@ -49,6 +49,9 @@
 #define OPEN_LONG_COMPILES 8
 #define WAL_FRAME_BYTES 4120 /* a page of 4 KiB and its frame header */
 
+struct family;
+struct family_head;
+
 enum actor_state { ACTOR_CLOSED, ACTOR_OPENING, ACTOR_OPEN, ACTOR_CLOSING };
 enum lane_kind { LANE_WRITE, LANE_READ, LANE_STREAM };
 enum lane_state { LANE_FREE, LANE_QUEUED, LANE_RUNNING, LANE_PAUSED, LANE_PARKED };
@@ -136,6 +139,8 @@ static inline bool lane_is_stolen(const struct lane *lane)
 struct open_database {
     struct actor *actor;
     struct vfs_head *head;
+    struct family *family;           /* owned reference, NULL for the catalogue */
+    struct family_head *family_head; /* owned: the layers that `head` reads */
     struct account *account;
     struct gate gate;
     /* Effective: no field is 0 for a default. actor->lock, as settings_generation. */
@@ -218,6 +223,10 @@ void actor_read_elsewhere_locked(struct actor *actor);
 void open_note_size(const struct open_database *open);
 /* The actor is OPENING: its files are found or made, and its mailbox goes to its lanes. */
 void actor_start_open(struct actor *actor, struct database *database);
+/* Takes a closed actor for a task that needs its files closed, until actor_unclaim(): who comes
+ * meanwhile waits. False: it is not closed. */
+bool actor_claim_closed(struct actor *actor);
+void actor_unclaim(struct actor *actor);
 /* Starts closing when nothing runs or waits. False: busy. */
 bool actor_try_close(struct actor *actor);
 /* A lane has nothing to do, or more: back to FREE or into a run queue. */

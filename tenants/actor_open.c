@@ -8,7 +8,7 @@
 #include "tenants/base/log.h"
 #include "tenants/base/mem.h"
 #include "tenants/base/metrics.h"
-#include "tenants/family.h"
+#include "tenants/layers/heads.h"
 #include "tenants/stream.h"
 #include "tenants/usage.h"
 
@@ -61,12 +61,33 @@ static bool is_catalogue(const struct database *database)
     return database->family_id[0] == '\0';
 }
 
-static int locate(const struct engine *engine, const struct database *database,
+/* The layers of its head, in place of a file. */
+static int open_layers(
+    struct open_database *open, const struct database *database, struct err *ret_err)
+{
+    if (family_open(
+            open->actor->engine->options.data_dir, database->family_id, &open->family, ret_err) < 0)
+        return -1;
+    if (family_head_open(open->family, database->head_id, &open->family_head, ret_err) == 0)
+        return 0;
+    /* Whoever asks has an entry from before the branch got other content. */
+    if (ret_err->code == ERR_NOT_FOUND)
+        (void)err_set(ret_err, ERR_UNAVAILABLE,
+            "the database was reset, restored or removed at this moment; try again");
+    return -1;
+}
+
+static int locate(struct open_database *open, const struct database *database,
     struct family_paths *ret_paths, struct err *ret_err)
 {
-    if (!is_catalogue(database))
-        return family_locate(
-            engine->options.data_dir, database->family_id, database->head_id, ret_paths, ret_err);
+    const struct engine *engine = open->actor->engine;
+
+    if (!is_catalogue(database)) {
+        if (open_layers(open, database, ret_err) < 0)
+            return -1;
+        *ret_paths = *family_head_files(open->family_head);
+        return 0;
+    }
     (void)snprintf(ret_paths->main_path, sizeof(ret_paths->main_path), "%s/catalogue.db",
         engine->options.data_dir);
     (void)snprintf(ret_paths->wal_path, sizeof(ret_paths->wal_path), "%s/catalogue.db-wal",
@@ -182,6 +203,8 @@ static void open_free(struct open_database *open) ON(actor_owner)
         gate_fini(&open->gate);
         vfs_head_close(open->head);
     }
+    family_head_close(open->family_head);
+    family_release(open->family);
     account_release(open->account);
     usage_unref(open->usage);
     mem_free(open);
@@ -209,6 +232,7 @@ static int open_head(
     bool deferred = engine->options.commit == COMMIT_PIPELINED;
     struct vfs_head_options options = {
         .main_path = paths->main_path,
+        .stack = open->family_head == NULL ? NULL : family_head_stack(open->family_head),
         .wal_path = paths->wal_path,
         .placeholder_path = paths->placeholder_path[0] == '\0' ? NULL : paths->placeholder_path,
         .events = {.on_commit = deferred ? on_commit : NULL,
@@ -248,8 +272,7 @@ static int open_database(struct actor *actor, const struct database *database, s
     set_open(actor, open); /* lanes look there; nobody else uses it while OPENING */
     actor_owner_enter();
     before = account_enter(open->account);
-    if (locate(actor->engine, database, &paths, ret_err) == 0 &&
-        open_head(open, &paths, ret_err) == 0)
+    if (locate(open, database, &paths, ret_err) == 0 && open_head(open, &paths, ret_err) == 0)
         rc = lane_connect(&open->write, ret_err);
     if (rc < 0) {
         set_open(actor, NULL);
@@ -439,6 +462,23 @@ static void closed(struct actor *actor)
     tell_waiters(waiters);
     if (next != NULL) /* nobody takes it from the mailbox while OPENING */
         actor_start_open(actor, next->database);
+}
+
+bool actor_claim_closed(struct actor *actor)
+{
+    bool claimed;
+
+    mutex_lock(&actor->lock);
+    claimed = actor->state == ACTOR_CLOSED;
+    if (claimed)
+        actor->state = ACTOR_OPENING;
+    mutex_unlock(&actor->lock);
+    return claimed;
+}
+
+void actor_unclaim(struct actor *actor)
+{
+    closed(actor);
 }
 
 static void close_task(struct task *task)

@@ -130,4 +130,7 @@ void execute_judge_commit(struct lane *lane, int rc, struct err *err) ON(actor_o
 /* Sets err from the connection's last error, seen with the lane's stop reason and budgets. */
 enum run_result execute_error(struct lane *lane, int rc, struct err *ret_err) ON(actor_owner);
 
+/* family_call.c: a REQUEST_FAMILY, alone on the write lane. */
+enum run_result family_call_run(struct lane *lane, struct request *request) ON(actor_owner);
+
 #endif

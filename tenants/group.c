@@ -213,6 +213,8 @@ static enum run_result alone_run(struct lane *lane, struct request *request, uns
         transaction && request->kind == REQUEST_STATEMENTS && request->mode != MODE_TRANSACTION;
     enum run_result result;
 
+    if (request->kind == REQUEST_FAMILY)
+        return family_call_run(lane, request);
     if (request->mode == MODE_SCRIPT)
         return script_alone(lane, request, flags);
     if (separable && (request->lost_group || request->next_index > 0))

@@ -39,6 +39,7 @@ enum request_kind {
     REQUEST_PROCEDURE,      /* procedure() on the write lane, in a group, in its own savepoint */
     REQUEST_READ_PROCEDURE, /* procedure() on a read lane, inside one read transaction */
     REQUEST_PRODUCER,       /* producer on a read lane, likewise; its bytes stream into the sink */
+    REQUEST_FAMILY,         /* a struct family_call's, on the write lane, between two groups */
 };
 
 enum request_mode {

@@ -460,6 +460,40 @@ int family_replace_head(
     return end(&change, rc);
 }
 
+static int swap_head(
+    struct change *change, const char *head_id, const char *new_head_id, const char *keep)
+{
+    const struct manifest_head *old = manifest_find_head(&change->next, head_id);
+    char ref[MANIFEST_NAME_MAX + 1];
+
+    if (old == NULL)
+        return no_head(change, head_id);
+    if (manifest_find_head(&change->next, new_head_id) == NULL)
+        return no_head(change, new_head_id);
+    if (strcmp(head_id, new_head_id) == 0)
+        return err_set(change->err, ERR_BUG, "a head does not replace itself");
+    if (family_find_open_head(change->family, new_head_id) != NULL)
+        return err_set(change->err, ERR_BUSY, "head %s is open", new_head_id);
+    (void)snprintf(ref, sizeof(ref), "%s", old->ref);
+    if (put_away(change, head_id, keep) < 0)
+        return -1;
+    manifest_remove_head(&change->next, head_id);
+    (void)snprintf(
+        manifest_head_of(&change->next, new_head_id)->ref, MANIFEST_NAME_MAX + 1, "%s", ref);
+    manifest_drop_unused(&change->next);
+    return 0;
+}
+
+int family_swap_head(struct family *family, const char *head_id, const char *new_head_id,
+    const char *keep, struct err *ret_err)
+{
+    struct change change;
+
+    if (begin(&change, family, ret_err) < 0)
+        return -1;
+    return end(&change, swap_head(&change, head_id, new_head_id, keep));
+}
+
 int family_rename_head(
     struct family *family, const char *head_id, const char *ref, struct err *ret_err)
 {

@@ -48,6 +48,10 @@ struct family_replace {
  * closes it without a checkpoint (its layers refuse) and opens the new id. */
 int family_replace_head(
     struct family *family, const struct family_replace *replace, struct err *ret_err) MUST_CHECK;
+/* The ref of `head_id` becomes that of `new_head_id`, which is closed (a branch made under another
+ * name); the old head goes, kept as a snapshot or not. It is quiet, or closed; its log likewise. */
+int family_swap_head(struct family *family, const char *head_id, const char *new_head_id,
+    const char *keep, struct err *ret_err) MUST_CHECK;
 int family_rename_head(
     struct family *family, const char *head_id, const char *ref, struct err *ret_err) MUST_CHECK;
 
