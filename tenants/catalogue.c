@@ -308,6 +308,12 @@ static void apply_changed(struct catalogue_call *call)
 
 static void close_deleted(struct catalogue_call *call)
 {
+    const struct store_database *row = call->state;
+
+    if (row->database.root_id != 0) {
+        catalogue_purge(call->catalogue, row);
+        return;
+    }
     catalogue_close_database(call->catalogue, call->state);
 }
 

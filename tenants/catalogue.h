@@ -191,6 +191,10 @@ struct database_info {
     struct str tenant_slug;
     const char *status;     /* "active", "deleted" */
     struct str forked_from; /* public id; ptr NULL: not a branch */
+    struct str branch_ref;  /* empty: not a branch */
+    struct str root_slug;   /* of a branch: the database it belongs to */
+    uint64_t root_id;       /* likewise; 0: not a branch */
+    bool is_protected;      /* it is not deleted, reset or replaced before that is taken back */
     struct str created_by;  /* public id of the token; ptr NULL: the process */
     bool is_reserved;       /* nothing was ever written to it: no file yet */
     int64_t created_wall_ms;

@@ -15,13 +15,16 @@
 #include "tenants/base/clock.h"
 #include "tenants/base/log.h"
 #include "tenants/base/mem.h"
+#include "tenants/base/metrics.h"
 #include "tenants/catalogue_internal.h"
+#include "tenants/family_call.h"
 
 struct purge {
     struct catalogue_call call;
     struct arena arena;
     struct catalogue *catalogue; /* counted reference */
     struct database *database;   /* owned */
+    struct family_call family;   /* of a branch: its head goes, not the folder */
     uint64_t id;
 };
 
@@ -151,13 +154,26 @@ static int run_expire(const struct store *store, struct catalogue_call *call, st
     return rows == NULL ? -1 : store_expire(store, CATALOGUE_EXPIRE_MAX, rows, err);
 }
 
+/* A branch goes at once, with its pages; a database can be restored. */
+static void catalogue_expired(struct catalogue *catalogue, const struct store_database *row)
+{
+    const struct database *database = &row->database;
+
+    log_info("database.expired", "tenant=%.*s database=%.*s branch=%d",
+        STR_ARGS(database->tenant_slug), STR_ARGS(database->slug), database->root_id != 0);
+    if (database->root_id != 0)
+        catalogue_purge(catalogue, row);
+    else
+        catalogue_close_database(catalogue, row);
+}
+
 static void on_expire(struct catalogue_call *call)
 {
     const struct store_database_rows *rows = call->output;
 
     for (size_t i = 0; rows != NULL && i < rows->count; i++) {
         catalogue_mark(call->catalogue, rows->rows[i].database.tenant_id);
-        catalogue_close_database(call->catalogue, &rows->rows[i]);
+        catalogue_expired(call->catalogue, &rows->rows[i]);
     }
     end_job(call, rows != NULL && rows->count == CATALOGUE_EXPIRE_MAX);
 }
@@ -243,7 +259,34 @@ static void on_closed(void *argument)
     catalogue_submit(&purge->call, &action, purge);
 }
 
-static void start_purge(struct catalogue *catalogue, const struct store_database *row)
+static void on_head_removed(struct family_call *family)
+{
+    static const struct catalogue_action action = {
+        .name = "purge_branch", .writes = true, .run = run_purge_row};
+    struct purge *purge = family->owner;
+
+    if (!begin(purge->catalogue)) {
+        purge_free(purge);
+        return;
+    }
+    if (family->err.code != ERR_NONE) {
+        err_copy(&purge->call.err, &family->err);
+        on_purged(&purge->call);
+        return;
+    }
+    catalogue_submit(&purge->call, &action, purge);
+}
+
+static void remove_head(struct purge *purge)
+{
+    purge->family.op = FAMILY_REMOVE_HEAD;
+    purge->family.database = purge->database;
+    purge->family.done = on_head_removed;
+    purge->family.owner = purge;
+    engine_family_call(purge->catalogue->engine, &purge->family);
+}
+
+void catalogue_purge(struct catalogue *catalogue, const struct store_database *row)
 {
     struct purge *purge;
 
@@ -258,7 +301,10 @@ static void start_purge(struct catalogue *catalogue, const struct store_database
     purge->call.catalogue = catalogue;
     purge->call.arena = &purge->arena;
     purge->call.done = on_purged;
-    engine_close_database(catalogue->engine, purge->database, on_closed, purge);
+    if (row->database.root_id != 0 && !row->database.owns_family)
+        remove_head(purge);
+    else
+        engine_close_database(catalogue->engine, purge->database, on_closed, purge);
 }
 
 static int run_purge_pick(const struct store *store, struct catalogue_call *call, struct err *err)
@@ -273,7 +319,7 @@ static void on_purge_pick(struct catalogue_call *call)
     const struct store_database_rows *rows = call->output;
 
     for (size_t i = 0; rows != NULL && i < rows->count; i++)
-        start_purge(call->catalogue, &rows->rows[i]);
+        catalogue_purge(call->catalogue, &rows->rows[i]);
     end_job(call, rows != NULL && rows->count == CATALOGUE_PURGES_MAX);
 }
 

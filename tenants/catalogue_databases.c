@@ -8,13 +8,17 @@
 #define DATABASE_COLUMNS                                                                           \
     "d.id, d.public_id, d.slug, d.name, d.state, d.created_at, d.updated_at, d.expires_at,"        \
     " d.deleted_at, (SELECT f.public_id FROM databases f WHERE f.id = d.forked_from),"             \
-    " (SELECT k.public_id FROM tokens k WHERE k.id = d.created_by)"
+    " (SELECT k.public_id FROM tokens k WHERE k.id = d.created_by),"                               \
+    " d.ref, d.root_id, (SELECT r.slug FROM databases r WHERE r.id = d.root_id), d.protected"
+
+/* Not one that is being made at this moment. */
+#define THERE " AND d.pending <> d.head_id"
 
 #define LIVE_BY_SLUG                                                                               \
     "SELECT " DATABASE_COLUMNS                                                                     \
     " FROM databases d WHERE d.tenant_id = ?1 AND d.slug = ?2 AND d.deleted_at = 0"
 
-static void read_database(const struct store *store, struct sqlite3_stmt *statement,
+void store_database_read(const struct store *store, struct sqlite3_stmt *statement,
     struct str tenant_slug, struct database_info *info)
 {
     *info = (struct database_info){
@@ -30,6 +34,10 @@ static void read_database(const struct store *store, struct sqlite3_stmt *statem
         .deleted_wall_ms = sqlite3_column_int64(statement, 8),
         .forked_from = store_text(store, statement, 9),
         .created_by = store_text(store, statement, 10),
+        .branch_ref = store_text(store, statement, 11),
+        .root_id = (uint64_t)sqlite3_column_int64(statement, 12),
+        .root_slug = store_text(store, statement, 13),
+        .is_protected = sqlite3_column_int(statement, 14) != 0,
     };
     info->status = info->deleted_wall_ms == 0 ? "active" : "deleted";
     if (info->deleted_wall_ms > 0)
@@ -47,7 +55,7 @@ static int find_by(const struct store *store, const char *sql, const struct tena
         return -1;
     row = store_step(store, statement, ret_err);
     if (row > 0)
-        read_database(store, statement, tenant->slug, ret_info);
+        store_database_read(store, statement, tenant->slug, ret_info);
     return row;
 }
 
@@ -62,6 +70,22 @@ static bool may_reach(const struct store *store, struct str slug)
     return store->principal == NULL || principal_has_database(store->principal, slug);
 }
 
+bool store_may_reach(const struct store *store, const struct database_info *info)
+{
+    struct buf name;
+    bool may;
+
+    if (info->root_id == 0)
+        return may_reach(store, info->slug);
+    buf_init(&name, 0);
+    buf_str(&name, info->root_slug);
+    buf_char(&name, '@');
+    buf_str(&name, info->branch_ref);
+    may = may_reach(store, buf_view(&name));
+    buf_fini(&name);
+    return may;
+}
+
 static int find_slug(const struct store *store, const struct tenant_info *tenant, struct str slug,
     struct database_info *ret_info, struct err *ret_err)
 {
@@ -73,31 +97,72 @@ static int find_named(const struct store *store, const char *sql_by_slug, const 
     const struct tenant_info *tenant, struct str name, struct database_info *ret_info,
     struct err *ret_err)
 {
-    char lowered[SLUG_DATABASE_MAX];
+    char lowered[SLUG_SEGMENT_MAX];
     int found = 0;
 
     if (slug_lower(name, lowered, sizeof(lowered)))
         found = find_by(store, sql_by_slug, tenant, str_make(lowered, name.len), ret_info, ret_err);
     if (found == 0)
         found = find_by(store, sql_by_id, tenant, name, ret_info, ret_err);
-    return found > 0 && !may_reach(store, ret_info->slug) ? 0 : found;
+    return found > 0 && !store_may_reach(store, ret_info) ? 0 : found;
+}
+
+int store_database_by_id(const struct store *store, uint64_t tenant_id, uint64_t database_id,
+    struct database_info *ret_info, struct err *ret_err)
+{
+    STORE_STATEMENT statement = NULL;
+    int row;
+
+    if (store_query(store, &statement, ret_err,
+            "SELECT " DATABASE_COLUMNS ", (SELECT t.slug FROM tenants t WHERE t.id = d.tenant_id)"
+            " FROM databases d WHERE d.id = ?1 AND d.tenant_id = ?2 AND d.deleted_at = 0" THERE,
+            "ii", (int64_t)database_id, (int64_t)tenant_id) < 0)
+        return -1;
+    row = store_step(store, statement, ret_err);
+    if (row > 0)
+        store_database_read(store, statement, store_text(store, statement, 15), ret_info);
+    return row;
+}
+
+/* `database@ref`, or how else a branch is written. 1, 0, -1. */
+static int find_as_branch(const struct store *store, const struct tenant_info *tenant,
+    struct str name, struct database_info *ret_info, struct err *ret_err)
+{
+    struct slug_reading reading = {.step = 0};
+    char lowered[SLUG_SEGMENT_MAX];
+    uint64_t id;
+    int found = 0;
+
+    if (!slug_lower(name, lowered, sizeof(lowered)))
+        return 0;
+    while (found == 0 && slug_next_reading(str_make(lowered, name.len), &reading))
+        if (reading.ref.len > 0)
+            found = store_branch_id(
+                store, tenant->tenant_id, reading.database, reading.ref, &id, ret_err);
+    if (found > 0)
+        found = store_database_by_id(store, tenant->tenant_id, id, ret_info, ret_err);
+    return found > 0 && !store_may_reach(store, ret_info) ? 0 : found;
 }
 
 /* Among those that are not deleted. */
 static int find_database(const struct store *store, const struct tenant_info *tenant,
     struct str name, struct database_info *ret_info, struct err *ret_err)
 {
-    int found = find_named(store, LIVE_BY_SLUG,
+    int found = find_named(store, LIVE_BY_SLUG THERE,
         "SELECT " DATABASE_COLUMNS " FROM databases d"
-        " WHERE d.tenant_id = ?1 AND d.public_id = ?2 AND d.deleted_at = 0",
+        " WHERE d.tenant_id = ?1 AND d.public_id = ?2 AND d.deleted_at = 0" THERE,
         tenant, name, ret_info, ret_err);
+
+    if (found == 0)
+        found = find_as_branch(store, tenant, name, ret_info, ret_err);
 
     if (found < 0)
         return -1;
     return found > 0 ? 0 : unknown(name, ret_err);
 }
 
-static int with_settings(const struct store *store, struct database_info *info, struct err *ret_err)
+int store_database_settings(
+    const struct store *store, struct database_info *info, struct err *ret_err)
 {
     struct database_settings *settings = arena_zalloc(store->arena, sizeof(*settings));
 
@@ -107,7 +172,7 @@ static int with_settings(const struct store *store, struct database_info *info, 
     return store_settings_load(store, SETTING_DATABASE, info->database_id, settings, ret_err);
 }
 
-static int with_usage(const struct store *store, struct database_info *info, struct err *ret_err)
+int store_database_usage(const struct store *store, struct database_info *info, struct err *ret_err)
 {
     struct usage_totals *usage = arena_zalloc(store->arena, sizeof(*usage));
     STORE_STATEMENT statement = NULL;
@@ -143,7 +208,8 @@ int store_database_get(const struct store *store, const struct database_input *i
 
     if (store_tenant_find(store, input->tenant, &tenant, ret_err) < 0 ||
         find_database(store, &tenant, input->database, ret_info, ret_err) < 0 ||
-        with_settings(store, ret_info, ret_err) < 0 || with_usage(store, ret_info, ret_err) < 0 ||
+        store_database_settings(store, ret_info, ret_err) < 0 ||
+        store_database_usage(store, ret_info, ret_err) < 0 ||
         store_keys_of(store, SETTING_DATABASE, ret_info->database_id, &ret_info->jwt_key, ret_err) <
             0)
         return -1;
@@ -151,18 +217,6 @@ int store_database_get(const struct store *store, const struct database_input *i
 }
 
 /* ---- creation ---- */
-
-/* A name that a branch of another database is reached by (`<database>-<ref>`) may not be taken.
- * There are no branches yet: with them, this looks into their index. */
-static int check_shadow(const struct store *store, const struct tenant_info *tenant,
-    struct str slug, struct err *ret_err)
-{
-    (void)store;
-    (void)tenant;
-    (void)slug;
-    (void)ret_err;
-    return 0;
-}
 
 /* A database whose time is over but which the sweep has not met yet gives its slug free now. */
 static int expire_slug(const struct store *store, const struct tenant_info *tenant, struct str slug,
@@ -187,6 +241,16 @@ static int check_quota(
             "raised",
             (unsigned long long)settings.max_databases, (unsigned long long)tenant->database_count);
     return 0;
+}
+
+int store_check_quota(
+    const struct store *store, struct str tenant_name, uint64_t more, struct err *ret_err)
+{
+    struct tenant_info tenant;
+
+    if (store_tenant_find(store, tenant_name, &tenant, ret_err) < 0)
+        return -1;
+    return check_quota(store, &tenant, more, ret_err);
 }
 
 struct creation {
@@ -261,8 +325,7 @@ static int create_one(struct creation *creation, const struct database_create_it
     int made;
 
     if (slug_database(item->slug, text, &slug.len, ret_err) < 0 ||
-        store_check_name(item->name, ret_err) < 0 ||
-        check_shadow(store, creation->tenant, slug, ret_err) < 0)
+        store_check_name(item->name, ret_err) < 0)
         return -1;
     slug = arena_str(store->arena, slug);
     if (store_finish(store, ret_err) < 0)
@@ -350,10 +413,10 @@ int store_database_list(const struct store *store, const struct list_input *inpu
             input->deleted
                 ? "SELECT " DATABASE_COLUMNS " FROM databases d WHERE d.tenant_id = ?1"
                   " AND d.deleted_at > 0 AND d.purging = 0 AND (d.slug, d.public_id) > (?2, ?3)"
-                  " ORDER BY d.slug, d.public_id"
+                  " AND d.root_id = 0 ORDER BY d.slug, d.public_id"
                 : "SELECT " DATABASE_COLUMNS " FROM databases d WHERE d.tenant_id = ?1"
                   " AND d.deleted_at = 0 AND (d.slug, d.public_id) > (?2, ?3)"
-                  " ORDER BY d.slug, d.public_id",
+                  " AND d.root_id = 0 ORDER BY d.slug, d.public_id",
             "iss", (int64_t)tenant.tenant_id, slug, id) < 0)
         return -1;
     while ((row = store_step(store, statement, ret_err)) > 0) {
@@ -366,7 +429,7 @@ int store_database_list(const struct store *store, const struct list_input *inpu
             list.next_cursor = store_cursor_make(store, items[size - 1].slug, items[size - 1].id);
             break;
         }
-        read_database(store, statement, tenant.slug, &items[list.count++]);
+        store_database_read(store, statement, tenant.slug, &items[list.count++]);
     }
     if (row < 0 || store_finish(store, ret_err) < 0)
         return -1;
@@ -390,8 +453,7 @@ static int rename_to(const struct store *store, const struct tenant_info *tenant
         return 0;
     if (!may_reach(store, wanted))
         return err_set(ret_err, ERR_FORBIDDEN, "the token's databases do not include '%s'", text);
-    if (check_shadow(store, tenant, wanted, ret_err) < 0 ||
-        expire_slug(store, tenant, wanted, ret_err) < 0)
+    if (expire_slug(store, tenant, wanted, ret_err) < 0)
         return -1;
     found = find_slug(store, tenant, wanted, &other, ret_err);
     if (found > 0)
@@ -413,7 +475,9 @@ int store_database_patch(const struct store *store, const struct database_patch_
         find_database(store, &tenant, input->database, &info, ret_err) < 0)
         return -1;
     slug = info.slug;
-    if (input->slug.ptr != NULL &&
+    if (input->slug.ptr != NULL && info.root_id != 0 && !str_equal(input->slug, slug))
+        return err_set(ret_err, ERR_BAD_REQUEST, "a branch is renamed by its ref");
+    if (input->slug.ptr != NULL && info.root_id == 0 &&
         rename_to(store, &tenant, input->slug, &info, &slug, ret_err) < 0)
         return -1;
     name = input->name.ptr == NULL ? info.name : input->name;
@@ -428,12 +492,38 @@ int store_database_patch(const struct store *store, const struct database_patch_
             "UPDATE databases SET slug = ?2, name = ?3, expires_at = ?4, updated_at = ?5"
             " WHERE id = ?1",
             "issii", (int64_t)info.database_id, slug, name, expires, store->now_wall_ms) < 0 ||
+        store_run(store, ret_err,
+            "UPDATE databases SET slug = ?2 || '-' || alias, name = iif(name = slug, ?2 || '-' ||"
+            " alias, name) WHERE root_id = ?1 AND deleted_at = 0 AND slug <> ?2 || '-' || alias",
+            "is", (int64_t)info.database_id, slug) < 0 ||
         store_settings_change(store, SETTING_DATABASE, info.database_id, input->settings,
             input->setting_count, ret_err) < 0 ||
         find_slug(store, &tenant, slug, ret_info, ret_err) < 0 ||
-        with_settings(store, ret_info, ret_err) < 0)
+        store_database_settings(store, ret_info, ret_err) < 0)
         return -1;
     return store_database_row(store, info.database_id, ret_row, ret_err);
+}
+
+/* With its branches, which come back with it. */
+static int delete_family(const struct store *store, uint64_t root_id, struct err *ret_err)
+{
+    STORE_STATEMENT kept = NULL;
+    int row;
+
+    if (store_query(store, &kept, ret_err,
+            "SELECT 1 FROM databases WHERE root_id = ?1 AND deleted_at = 0 AND (protected = 1"
+            " OR pending <> '') LIMIT 1",
+            "i", (int64_t)root_id) < 0)
+        return -1;
+    row = store_step(store, kept, ret_err);
+    if (row != 0)
+        return row < 0 ? -1
+                       : err_set(ret_err, ERR_CONFLICT,
+                             "it has branches that are protected, or being made at this moment");
+    return store_run(store, ret_err,
+        "UPDATE databases SET deleted_at = ?2, updated_at = ?2"
+        " WHERE deleted_at = 0 AND (id = ?1 OR root_id = ?1)",
+        "ii", (int64_t)root_id, store->now_wall_ms);
 }
 
 int store_database_delete(const struct store *store, const struct database_input *input,
@@ -444,15 +534,21 @@ int store_database_delete(const struct store *store, const struct database_input
 
     if (store_tenant_find(store, input->tenant, &tenant, ret_err) < 0 ||
         find_database(store, &tenant, input->database, &info, ret_err) < 0 ||
-        store_database_row(store, info.database_id, ret_row, ret_err) < 0 ||
-        store_run(store, ret_err,
-            "UPDATE databases SET deleted_at = ?2, updated_at = ?2 WHERE id = ?1", "ii",
-            (int64_t)info.database_id, store->now_wall_ms) < 0)
+        store_database_row(store, info.database_id, ret_row, ret_err) < 0)
         return -1;
+    if (info.is_protected)
+        return err_set(ret_err, ERR_CONFLICT, "'%.*s' is protected", STR_ARGS(info.slug));
     info.status = "deleted";
     info.deleted_wall_ms = store->now_wall_ms;
     info.updated_wall_ms = store->now_wall_ms;
-    info.restorable_until_wall_ms = store->now_wall_ms + store->options->delete_grace_ms;
+    if (info.root_id != 0) {
+        if (store_branch_remove(store, tenant.tenant_id, info.database_id, ret_row, ret_err) < 0)
+            return -1;
+    } else {
+        if (delete_family(store, info.database_id, ret_err) < 0)
+            return -1;
+        info.restorable_until_wall_ms = store->now_wall_ms + store->options->delete_grace_ms;
+    }
     *ret_info = info;
     return store_finish(store, ret_err);
 }
@@ -483,7 +579,6 @@ int store_database_restore(const struct store *store, const struct database_inpu
 
     if (store_tenant_find(store, input->tenant, &tenant, ret_err) < 0 ||
         find_deleted(store, &tenant, input->database, &info, ret_err) < 0 ||
-        check_shadow(store, &tenant, info.slug, ret_err) < 0 ||
         expire_slug(store, &tenant, info.slug, ret_err) < 0)
         return -1;
     found = find_slug(store, &tenant, info.slug, &other, ret_err);
@@ -495,10 +590,11 @@ int store_database_restore(const struct store *store, const struct database_inpu
     /* One that had expired would be deleted again by the next sweep. */
     if (store_run(store, ret_err,
             "UPDATE databases SET deleted_at = 0, updated_at = ?2,"
-            " expires_at = iif(expires_at <= ?2, 0, expires_at) WHERE id = ?1",
-            "ii", (int64_t)info.database_id, store->now_wall_ms) < 0 ||
+            " expires_at = iif(expires_at <= ?2, 0, expires_at)"
+            " WHERE id = ?1 OR (root_id = ?1 AND deleted_at = ?3 AND purging = 0)",
+            "iii", (int64_t)info.database_id, store->now_wall_ms, info.deleted_wall_ms) < 0 ||
         find_slug(store, &tenant, info.slug, ret_info, ret_err) < 0 ||
-        with_settings(store, ret_info, ret_err) < 0)
+        store_database_settings(store, ret_info, ret_err) < 0)
         return -1;
     return store_database_row(store, info.database_id, ret_row, ret_err);
 }

@@ -79,8 +79,13 @@ struct database *catalogue_make_database(
     struct catalogue *catalogue, const struct store_database *row) MUST_CHECK;
 /* Closes its actor when it is idle; nobody waits. */
 void catalogue_close_database(struct catalogue *catalogue, const struct store_database *row);
+/* Its row is marked purging: its files go when it is closed, and then the row. */
+void catalogue_purge(struct catalogue *catalogue, const struct store_database *row);
 void catalogue_ref(struct catalogue *catalogue);
 void catalogue_unref(struct catalogue *catalogue);
+
+/* catalogue_repair.c: changes that the last process did not end. At the start. */
+int catalogue_repair(struct catalogue *catalogue, struct err *ret_err) MUST_CHECK;
 
 /* catalogue_background.c */
 void catalogue_background_init(struct catalogue *catalogue);

@@ -8,8 +8,10 @@
 
 #define ROW_COLUMNS                                                                                \
     "d.id, d.tenant_id, d.slug, t.slug, d.family_id, d.head_id, d.state, d.deleted_at,"            \
-    " d.expires_at"
-#define ROW_TABLES " FROM databases d JOIN tenants t ON t.id = d.tenant_id"
+    " d.expires_at, d.root_id, r.slug || '@' || d.ref, r.family_id IS NOT d.family_id"
+#define ROW_TABLES                                                                                 \
+    " FROM databases d JOIN tenants t ON t.id = d.tenant_id"                                       \
+    " LEFT JOIN databases r ON r.id = d.root_id"
 
 static void copy_id(struct sqlite3_stmt *statement, int column, char out[ID_HEX_BYTES])
 {
@@ -35,6 +37,9 @@ static int read_row(const struct store *store, struct sqlite3_stmt *statement,
     if (sqlite3_column_int64(statement, 7) > 0)
         database->state = DATABASE_DELETED;
     database->expires_wall_ms = sqlite3_column_int64(statement, 8);
+    database->root_id = (uint64_t)sqlite3_column_int64(statement, 9);
+    database->access_name = store_text(store, statement, 10);
+    database->owns_family = sqlite3_column_int(statement, 11) != 0;
     if (store_finish(store, ret_err) < 0 || store_settings_load(store, SETTING_DATABASE,
                                                 database->id, &database->settings, ret_err) < 0)
         return -1;
@@ -76,7 +81,8 @@ static int find_exact(const struct store *store, const struct tenant_info *tenan
     if (store_query(store, &statement, ret_err,
             "SELECT " ROW_COLUMNS ROW_TABLES
             " WHERE d.tenant_id = ?1 AND d.slug = ?2 AND d.deleted_at = 0"
-            " AND (d.expires_at = 0 OR d.expires_at > ?3)",
+            " AND d.pending <> d.head_id"
+            " AND (d.expires_at = 0 OR d.expires_at > ?3 OR d.protected = 1)",
             "isi", (int64_t)tenant->tenant_id, slug, store->now_wall_ms) < 0)
         return -1;
     row = store_step(store, statement, ret_err);
@@ -85,18 +91,17 @@ static int find_exact(const struct store *store, const struct tenant_info *tenan
     return row;
 }
 
-/* The branch `ref` of a database: 1 and its row, 0, -1. There are no branches yet: with them, this
- * looks into their index, by ref and by the alias in which '/' became '-'. */
+/* The branch `ref` of a database (or of the database that this one is a branch of): 1 and its row,
+ * 0, -1. A ref comes before an alias; "main" is the database itself. */
 static int find_branch(const struct store *store, const struct tenant_info *tenant, struct str slug,
     struct str ref, struct store_database *ret_row, struct err *ret_err)
 {
-    (void)store;
-    (void)tenant;
-    (void)slug;
-    (void)ref;
-    (void)ret_row;
-    (void)ret_err;
-    return 0;
+    uint64_t id;
+    int found = store_branch_id(store, tenant->tenant_id, slug, ref, &id, ret_err);
+
+    if (found <= 0)
+        return found;
+    return store_database_row(store, id, ret_row, ret_err) < 0 ? -1 : 1;
 }
 
 static int may_create(const struct store *store, const struct tenant_info *tenant,
@@ -133,15 +138,20 @@ static int find_only(const struct store *store, const struct tenant_info *tenant
     int row = 0;
 
     if (store_query(store, &statement, ret_err,
-            "SELECT d.slug FROM databases d WHERE d.tenant_id = ?1 AND d.deleted_at = 0"
-            " AND (d.expires_at = 0 OR d.expires_at > ?2)",
-            "ii", (int64_t)tenant->tenant_id, store->now_wall_ms) < 0)
+            "SELECT d.slug, iif(d.root_id = 0, d.slug, (SELECT r.slug FROM databases r"
+            " WHERE r.id = d.root_id) || '@' || d.ref) FROM databases d"
+            " WHERE d.tenant_id = ?1 AND d.deleted_at = 0 AND d.pending <> d.head_id"
+            " AND (d.expires_at = 0 OR d.expires_at > ?2 OR d.protected = 1)"
+            " AND (d.root_id = 0 OR ?3)",
+            "iii", (int64_t)tenant->tenant_id, store->now_wall_ms,
+            /* Branches are one of several only to who was given some. */
+            (int64_t)(store->principal->branch_glob_count > 0)) < 0)
         return -1;
     while (!several && (row = store_step(store, statement, ret_err)) > 0) {
         struct str slug = store_text(store, statement, 0);
 
         several = ++looked_at > LOOKED_AT_MAX;
-        if (!principal_has_database(store->principal, slug))
+        if (!principal_has_database(store->principal, store_text(store, statement, 1)))
             continue;
         several = several || found.len > 0;
         found = slug;

@@ -246,6 +246,7 @@ int catalogue_open(struct engine *engine, const char *data_dir, struct catalogue
     if (strlen(data_dir) >= sizeof(catalogue->data_dir)) {
         (void)err_set(ret_err, ERR_IO, "the data folder's path is too long");
     } else if (open_tables(catalogue, ret_bootstrap, ret_err) == 0 &&
+               catalogue_repair(catalogue, ret_err) == 0 &&
                family_stage_clean(data_dir, is_wanted, catalogue, ret_err) == 0) {
         *ret_catalogue = catalogue;
         return 0;

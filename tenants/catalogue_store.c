@@ -109,6 +109,31 @@ static const char *const schema[CATALOGUE_SCHEMA_VERSION] = {
     "CREATE INDEX tokens_counted ON tokens(tenant_id, expires_at) WHERE revoked_at = 0;"
     "CREATE INDEX tokens_revoked ON tokens(revoked_at) WHERE revoked_at > 0;"
     "CREATE INDEX tokens_expires ON tokens(expires_at) WHERE expires_at > 0;",
+
+    "ALTER TABLE databases ADD COLUMN root_id INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE databases ADD COLUMN ref TEXT NOT NULL DEFAULT '' COLLATE NOCASE;"
+    "ALTER TABLE databases ADD COLUMN alias TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE databases ADD COLUMN protected INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE databases ADD COLUMN pending TEXT NOT NULL DEFAULT '';"
+    "CREATE UNIQUE INDEX databases_ref ON databases(root_id, ref)"
+    "  WHERE deleted_at = 0 AND root_id > 0;"
+    "CREATE INDEX databases_root ON databases(root_id, alias) WHERE root_id > 0;"
+    "CREATE INDEX databases_pending ON databases(id) WHERE pending <> '';"
+    "CREATE TABLE snapshots("
+    "  id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  public_id TEXT NOT NULL UNIQUE,"
+    "  database_id INTEGER NOT NULL,"
+    "  label TEXT NOT NULL,"
+    "  reason TEXT NOT NULL," /* "manual", "promote", "restore" */
+    "  created_at INTEGER NOT NULL,"
+    "  created_by INTEGER NOT NULL,"
+    "  pending INTEGER NOT NULL DEFAULT 0"
+    ") STRICT;"
+    "CREATE INDEX snapshots_database ON snapshots(database_id, id);"
+    "CREATE INDEX snapshots_pending ON snapshots(id) WHERE pending > 0;"
+    "CREATE TRIGGER databases_snapshots_removed AFTER DELETE ON databases BEGIN"
+    "  DELETE FROM snapshots WHERE database_id = old.id;"
+    "END;",
 };
 
 /* Each store function has checked for conflicts before it writes; a constraint that fails all the

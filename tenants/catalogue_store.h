@@ -2,7 +2,10 @@
  * else's transaction, with no engine behind them. tenants/catalogue.c wraps them in procedures.
  *
  *   tenants    id, public_id, slug, name, external_id, database_count (kept by triggers), ...
- *   databases  id, public_id, tenant_id, slug, name, family_id, head_id, state, ...
+ *   databases  id, public_id, tenant_id, slug, name, family_id, head_id, state, ...; of a branch
+ *              root_id, ref and alias. pending: a head id that is being made for it; a row whose
+ *              own it is, is not there yet (tenants/catalogue_branches.c)
+ *   snapshots  id, public_id, database_id, label, ...; pending likewise
  *   settings   (scope, owner_id, name) -> value: only what was changed from its default
  *   usage      sums per database
  *   tokens     id, public_id, tenant_id (0: operator), hash of the tail, ...
@@ -16,10 +19,10 @@
 #ifndef TENANTS_CATALOGUE_STORE_H
 #define TENANTS_CATALOGUE_STORE_H
 
-#include "tenants/catalogue.h"
+#include "tenants/branches.h"
 #include "tenants/token.h"
 
-#define CATALOGUE_SCHEMA_VERSION 1
+#define CATALOGUE_SCHEMA_VERSION 2
 /* Expired and revoked tokens are remembered so long (a client is told "expired", not "unknown"). */
 #define TOKEN_KEEP_MS (7LL * 24 * 3600 * 1000)
 
@@ -134,6 +137,81 @@ int store_database_lookup(const struct store *store, const struct database_looku
     struct store_database *ret_row, bool *ret_may_create, struct err *ret_err) MUST_CHECK;
 int store_database_row(const struct store *store, uint64_t database_id,
     struct store_database *ret_row, struct err *ret_err) MUST_CHECK;
+
+/* The branch of that ref or alias of a root, which `database`, a slug, is or belongs to. 1, 0, -1.
+ */
+int store_branch_id(const struct store *store, uint64_t tenant_id, struct str database,
+    struct str ref, uint64_t *ret_id, struct err *ret_err) MUST_CHECK;
+/* A row of DATABASE_COLUMNS (catalogue_databases.c). */
+void store_database_read(const struct store *store, struct sqlite3_stmt *statement,
+    struct str tenant_slug, struct database_info *info);
+/* One that is there: 1, 0, -1. */
+int store_database_by_id(const struct store *store, uint64_t tenant_id, uint64_t database_id,
+    struct database_info *ret_info, struct err *ret_err) MUST_CHECK;
+bool store_may_reach(const struct store *store, const struct database_info *info);
+int store_database_settings(
+    const struct store *store, struct database_info *info, struct err *ret_err) MUST_CHECK;
+int store_database_usage(const struct store *store, struct database_info *info, struct err *ret_err)
+    MUST_CHECK;
+int store_check_quota(
+    const struct store *store, struct str tenant, uint64_t more, struct err *ret_err) MUST_CHECK;
+
+/* ---- branches (catalogue_branch_store.c) ---- */
+
+/* What a change of a family is about to do. Ids of heads are new. */
+struct store_change {
+    struct store_database source; /* whose content: the parent, the branch that is promoted */
+    struct store_database target; /* whose it becomes */
+    bool is_new;                  /* the target is made by this */
+    bool copies_schema;           /* into a family of its own */
+    char head_id[ID_HEX_BYTES];
+    struct str ref;           /* of the new head, while it is made */
+    struct str from_snapshot; /* its name in the MANIFEST; empty: what the source has now */
+    struct str keep;        /* the name of the snapshot that keeps what the target has; or empty */
+    struct str snapshot_id; /* and the public id; also of a snapshot that is made */
+};
+int store_branch_begin(const struct store *store, const struct branch_put_input *input,
+    struct store_change *ret_change, struct err *ret_err) MUST_CHECK;
+int store_promote_begin(const struct store *store, const struct branch_input *input,
+    struct store_change *ret_change, struct err *ret_err) MUST_CHECK;
+int store_restore_begin(const struct store *store, const struct snapshot_input *input,
+    struct store_change *ret_change, struct err *ret_err) MUST_CHECK;
+/* It was done: the rows say so. */
+int store_change_end(const struct store *store, const struct store_change *change,
+    struct database_info *ret_info, struct err *ret_err) MUST_CHECK;
+/* It was not. */
+int store_change_undo(
+    const struct store *store, const struct store_change *change, struct err *ret_err) MUST_CHECK;
+int store_branch_list(const struct store *store, const struct branch_list_input *input,
+    struct database_list *ret_list, struct err *ret_err) MUST_CHECK;
+int store_branch_get(const struct store *store, const struct branch_input *input,
+    struct database_info *ret_info, struct err *ret_err) MUST_CHECK;
+int store_branch_patch(const struct store *store, const struct branch_patch_input *input,
+    struct database_info *ret_info, struct store_database *ret_row, struct err *ret_err) MUST_CHECK;
+/* Its row as it is purged; see store_purge_pick(). */
+int store_branch_remove(const struct store *store, uint64_t tenant_id, uint64_t database_id,
+    struct store_database *ret_row, struct err *ret_err) MUST_CHECK;
+/* *ret_name: the MANIFEST's. */
+int store_snapshot_begin(const struct store *store, const struct snapshot_input *input,
+    struct store_change *ret_change, struct err *ret_err) MUST_CHECK;
+int store_snapshot_find(const struct store *store, uint64_t tenant_id, uint64_t database_id,
+    struct str id, struct snapshot_info *ret_info, struct str *ret_name, struct err *ret_err)
+    MUST_CHECK;
+int store_snapshot_forget(const struct store *store, struct str id, struct err *ret_err) MUST_CHECK;
+int store_snapshot_list(const struct store *store, const struct branch_list_input *input,
+    struct snapshot_list *ret_list, struct err *ret_err) MUST_CHECK;
+/* Of all changes that were under way when the process ended. */
+struct store_pending {
+    struct store_database row;
+    char head_id[ID_HEX_BYTES]; /* that was being made; "": none */
+    struct str snapshot_id;     /* likewise; ptr NULL: none */
+    struct str snapshot;        /* its name in the MANIFEST */
+};
+int store_pending_list(const struct store *store, struct store_pending *rows, size_t max,
+    size_t *ret_count, struct err *ret_err) MUST_CHECK;
+/* `head_id` is the row's from now on, "" if the row goes; its pending snapshot was made or not. */
+int store_pending_settle(const struct store *store, const struct store_pending *pending,
+    const char *head_id, bool kept, struct err *ret_err) MUST_CHECK;
 
 /* ---- tokens ---- */
 

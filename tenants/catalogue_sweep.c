@@ -28,14 +28,17 @@ int store_expire(const struct store *store, size_t max, struct store_database_ro
 
     if (store_query(store, &ids, ret_err,
             "SELECT id FROM databases WHERE deleted_at = 0 AND expires_at > 0"
-            " AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2",
+            " AND expires_at <= ?1 AND protected = 0 AND pending = ''"
+            " ORDER BY expires_at LIMIT ?2",
             "ii", store->now_wall_ms, (int64_t)max) < 0 ||
         collect(store, ids, max, ret_rows, ret_err) < 0)
         return -1;
     for (size_t i = 0; i < ret_rows->count; i++) {
         if (store_run(store, ret_err,
-                "UPDATE databases SET deleted_at = ?2, updated_at = ?2 WHERE id = ?1", "ii",
-                (int64_t)ret_rows->rows[i].database.id, store->now_wall_ms) < 0)
+                "UPDATE databases SET deleted_at = ?2, updated_at = ?2,"
+                " purging = iif(id = ?1 AND root_id > 0, 1, purging)"
+                " WHERE deleted_at = 0 AND (id = ?1 OR root_id = ?1)",
+                "ii", (int64_t)ret_rows->rows[i].database.id, store->now_wall_ms) < 0)
             return -1;
     }
     return 0;
@@ -68,8 +71,10 @@ int store_purge_pick(const struct store *store, size_t max, struct store_databas
 
     if (doom_databases(store, max, ret_err) < 0 ||
         store_query(store, &ids, ret_err,
-            "SELECT id FROM databases WHERE deleted_at > 0 AND purging IN (0, 1)"
-            " AND deleted_at <= ?1 ORDER BY purging, deleted_at LIMIT ?2",
+            "SELECT id FROM databases d WHERE deleted_at > 0 AND ((purging = 0 AND deleted_at <= "
+            "?1)"
+            " OR purging = 1) AND NOT EXISTS (SELECT 1 FROM databases b WHERE b.root_id = d.id)"
+            " ORDER BY purging, deleted_at LIMIT ?2",
             "ii", store->now_wall_ms - store->options->delete_grace_ms, (int64_t)max) < 0 ||
         collect(store, ids, max, ret_rows, ret_err) < 0)
         return -1;

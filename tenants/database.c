@@ -14,7 +14,7 @@ void database_on_release(void (*release)(struct actor *actor))
 
 struct database *database_new(const struct database *from)
 {
-    size_t texts = from->slug.len + from->tenant_slug.len + 2;
+    size_t texts = from->slug.len + from->tenant_slug.len + from->access_name.len + 3;
     struct database *database = mem_alloc(sizeof(*database) + texts);
     char *at = (char *)(database + 1);
 
@@ -26,6 +26,11 @@ struct database *database_new(const struct database *from)
     memcpy(at, from->tenant_slug.ptr, from->tenant_slug.len);
     at[from->tenant_slug.len] = '\0';
     database->tenant_slug.ptr = at;
+    at += from->tenant_slug.len + 1;
+    if (from->access_name.len > 0)
+        memcpy(at, from->access_name.ptr, from->access_name.len);
+    at[from->access_name.len] = '\0';
+    database->access_name.ptr = at;
     atomic_init(&database->references, 1);
     atomic_init(&database->actor, NULL);
     return database;

@@ -35,6 +35,10 @@ struct database {
     uint64_t tenant_id;
     struct str slug;
     struct str tenant_slug;
+    struct str access_name; /* what tokens' globs are compared with: `root@ref` of a branch; empty:
+                               the slug */
+    uint64_t root_id;       /* of a branch: the database it belongs to; 0: it is none */
+    bool owns_family;       /* no other database's head is in its family, but its branches' */
     char family_id[ID_HEX_BYTES]; /* its folder: data/db/<first 2>/<family id>/; "" for the
                                      catalogue */
     char head_id[ID_HEX_BYTES];
@@ -53,6 +57,11 @@ struct database {
  * from->tenant_rate and from->usage. `references` and `actor` of `from` are not read. Any thread.
  */
 struct database *database_new(const struct database *from) MUST_CHECK;
+/* What principal_has_database() is asked. */
+static inline struct str database_access_name(const struct database *database)
+{
+    return database->access_name.len > 0 ? database->access_name : database->slug;
+}
 struct database *database_ref(struct database *database);
 void database_unref(struct database *database); /* NULL is fine */
 /* The engine: how a reference in `actor` is given back with the last reference of an entry. Once,

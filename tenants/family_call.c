@@ -64,6 +64,23 @@ static int gone_is_fine(struct family_call *call, int rc)
     return 0;
 }
 
+/* Snapshots of a database are called "d<its id>.…". */
+static int remove_with_snapshots(struct family_call *call, struct family *family)
+{
+    struct manifest manifest;
+    char prefix[32];
+    int rc = gone_is_fine(call, family_remove_head(family, call->database->head_id, &call->err));
+
+    (void)snprintf(prefix, sizeof(prefix), "d%llu.", (unsigned long long)call->database->id);
+    family_describe(family, &manifest);
+    for (size_t i = 0; rc == 0 && i < manifest.snapshot_count; i++)
+        if (strncmp(manifest.snapshots[i].name, prefix, strlen(prefix)) == 0)
+            rc = gone_is_fine(
+                call, family_remove_snapshot(family, manifest.snapshots[i].name, &call->err));
+    manifest_fini(&manifest);
+    return rc;
+}
+
 static int perform(struct family_call *call, struct family *family, uint64_t log_bytes)
 {
     struct database *database = call->database;
@@ -78,7 +95,7 @@ static int perform(struct family_call *call, struct family *family, uint64_t log
     case FAMILY_SWAP:
         return family_swap_head(family, database->head_id, call->head_id, call->snapshot, err);
     case FAMILY_REMOVE_HEAD:
-        return gone_is_fine(call, family_remove_head(family, database->head_id, err));
+        return remove_with_snapshots(call, family);
     case FAMILY_DISCARD_HEAD:
         return gone_is_fine(call, family_remove_head(family, call->head_id, err));
     case FAMILY_REMOVE_SNAPSHOT:

@@ -169,7 +169,7 @@ static struct str query_either(struct exchange *x, const char *camel, const char
     return value.ptr != NULL ? value : http_query_get(&x->http, &x->arena, snake);
 }
 
-static int read_page(struct exchange *x, struct list_input *input)
+int persql_read_page(struct exchange *x, struct list_input *input)
 {
     struct str size = query_either(x, "pageSize", "page_size");
     uint64_t value = 0;
@@ -194,7 +194,7 @@ void persql_list(struct exchange *x, struct str tenant, void (*done)(struct cata
     struct catalogue_call *call = NULL;
     struct list_input *input = persql_call_with(x, done, sizeof(*input), &call);
 
-    if (input == NULL || read_page(x, input) < 0)
+    if (input == NULL || persql_read_page(x, input) < 0)
         return;
     input->tenant = tenant;
     start(call, input);

@@ -4,7 +4,7 @@
 
 /* ---- shapes ---- */
 
-static void write_usage(struct encoder *e, const struct usage_totals *usage)
+void persql_write_usage(struct encoder *e, const struct usage_totals *usage)
 {
     encoder_object(e);
     encoder_key(e, "bytes");
@@ -26,6 +26,13 @@ void persql_write_database(
     struct exchange *x, struct encoder *e, const struct database_info *database)
 {
     encoder_object(e);
+    persql_write_database_members(x, e, database);
+    encoder_end(e);
+}
+
+void persql_write_database_members(
+    struct exchange *x, struct encoder *e, const struct database_info *database)
+{
     encoder_key(e, "id");
     encoder_string(e, database->id);
     encoder_key(e, "slug");
@@ -46,6 +53,16 @@ void persql_write_database(
     encoder_time(e, database->expires_wall_ms);
     encoder_key(e, "forkedFromId");
     encoder_string_or_null(e, database->forked_from);
+    if (database->branch_ref.len > 0) {
+        encoder_key(e, "forkedFrom");
+        encoder_string_or_null(e, database->forked_from);
+        encoder_key(e, "branchRef");
+        encoder_string(e, database->branch_ref);
+        encoder_key(e, "branchOf");
+        encoder_string(e, database->root_slug);
+        encoder_key(e, "protected");
+        encoder_bool(e, database->is_protected);
+    }
     encoder_key(e, "createdBy");
     encoder_string_or_null(e, database->created_by);
     persql_write_deletion(e, database->deleted_wall_ms, database->restorable_until_wall_ms);
@@ -55,9 +72,8 @@ void persql_write_database(
     }
     if (database->usage != NULL) {
         encoder_key(e, "usage");
-        write_usage(e, database->usage);
+        persql_write_usage(e, database->usage);
     }
-    encoder_end(e);
 }
 
 static void on_one(struct catalogue_call *call)
@@ -227,7 +243,7 @@ static void on_usage(struct catalogue_call *call)
 
     if (x == NULL)
         return;
-    write_usage(&e, database->usage == NULL ? &nothing : database->usage);
+    persql_write_usage(&e, database->usage == NULL ? &nothing : database->usage);
     persql_finish(x, &e);
 }
 
@@ -241,7 +257,8 @@ void persql_database_patch(struct exchange *x)
     /* What persql_write_database() writes: an answer may come back with a member changed. */
     static const char *const shown[] = {"id", "slug", "name", "namespaceSlug", "status", "region",
         "createdAt", "updatedAt", "expiresAt", "forkedFromId", "createdBy", "deletedAt",
-        "restorableUntil", "settings", "usage", NULL};
+        "restorableUntil", "settings", "usage", "forkedFrom", "branchRef", "branchOf", "protected",
+        NULL};
     struct database_input *named = make_input(x);
     const struct node *body = named == NULL ? NULL : persql_body(x, false);
     struct catalogue_call *call = NULL;

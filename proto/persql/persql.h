@@ -9,6 +9,7 @@
 
 #include "proto/encoder.h"
 #include "proto/exchange.h"
+#include "tenants/branches.h"
 #include "tenants/sql_error.h"
 
 extern const struct dialect persql_dialect;
@@ -88,6 +89,17 @@ void persql_write_token(struct encoder *encoder, const struct token_info *token,
     struct arena *arena);
 /* "databases", "branches" and "tableScope": what it is limited to, null where it is not. */
 void persql_write_token_limits(struct encoder *encoder, const struct token_info *token);
+/* A database, or its members. */
+void persql_write_database(
+    struct exchange *x, struct encoder *encoder, const struct database_info *database);
+void persql_write_database_members(
+    struct exchange *x, struct encoder *encoder, const struct database_info *database);
+void persql_write_usage(struct encoder *encoder, const struct usage_totals *usage);
+void persql_write_snapshot(struct encoder *encoder, const struct snapshot_info *snapshot);
+void persql_write_swapped(
+    struct exchange *x, struct encoder *encoder, const struct branch_swapped *swapped);
+/* The page that the query string names. -1: answered. */
+int persql_read_page(struct exchange *x, struct list_input *input) MUST_CHECK;
 /* Mint and list for `tenant`, whose slug may differ from the token's. */
 void persql_token_mint(struct exchange *x, struct str tenant);
 void persql_token_list(struct exchange *x, struct str tenant);
@@ -132,6 +144,18 @@ void persql_database_patch(struct exchange *x) ON(loop_thread);
 void persql_database_delete(struct exchange *x) ON(loop_thread);
 void persql_database_restore(struct exchange *x) ON(loop_thread);
 void persql_database_usage(struct exchange *x) ON(loop_thread);
+void persql_branches_list(struct exchange *x) ON(loop_thread);
+void persql_branch_put(struct exchange *x) ON(loop_thread);
+void persql_branch_get(struct exchange *x) ON(loop_thread);
+void persql_branch_patch(struct exchange *x) ON(loop_thread);
+void persql_branch_delete(struct exchange *x) ON(loop_thread);
+void persql_branch_claim(struct exchange *x) ON(loop_thread);
+void persql_branch_promote(struct exchange *x) ON(loop_thread);
+void persql_branch_usage(struct exchange *x) ON(loop_thread);
+void persql_snapshots_list(struct exchange *x) ON(loop_thread);
+void persql_snapshot_create(struct exchange *x) ON(loop_thread);
+void persql_snapshot_restore(struct exchange *x) ON(loop_thread);
+void persql_snapshot_delete(struct exchange *x) ON(loop_thread);
 void persql_tokens_create(struct exchange *x) ON(loop_thread);
 void persql_tokens_list(struct exchange *x) ON(loop_thread);
 void persql_tokens_revoke(struct exchange *x) ON(loop_thread);

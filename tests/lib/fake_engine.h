@@ -9,8 +9,10 @@
 #include <stdlib.h>
 
 #include "tenants/base/random.h"
+#include "tenants/catalogue_internal.h"
 #include "tenants/engine.h"
 #include "tenants/family.h"
+#include "tenants/family_call.h"
 
 static struct {
     sqlite3 *db;
@@ -132,6 +134,21 @@ void engine_change_settings(struct engine *engine, struct database *database)
     (void)engine;
     (void)database;
     fake.changed++;
+}
+
+void engine_family_call(struct engine *engine, struct family_call *call)
+{
+    (void)engine;
+    call->err = ERR_INIT;
+    call->done(call);
+}
+
+/* There are no families to look at. */
+int catalogue_repair(struct catalogue *catalogue, struct err *ret_err)
+{
+    (void)catalogue;
+    (void)ret_err;
+    return 0;
 }
 
 void engine_close_database(
