@@ -170,6 +170,7 @@ struct open_database {
     unsigned busy_lanes; /* actor->lock: lanes that are not FREE */
     _Atomic uint64_t last_checkpoint_ms;
     atomic_uint wal_pages; /* as the last commit of any lane told, in frames of 4 KiB pages */
+    atomic_bool may_fold;  /* its stack may be deeper than it had better be */
     bool is_catalogue;
     bool failed;           /* a sync failed: close, recover, open again */
     struct list open_link; /* engine->open_list */
@@ -312,6 +313,11 @@ void actor_unlocked(void *context);
 bool group_run(struct lane *lane, struct list *requests) ON(actor_owner) MUST_CHECK;
 bool group_run_slow(struct lane *lane, struct request *request) ON(actor_owner) MUST_CHECK;
 
+/* engine_fold.c: its family is folded in the background, where that is worth it and nobody else's
+ * is.
+ */
+void engine_fold(struct engine *engine, struct actor *actor);
+
 /* stream.c: likewise. */
 bool stream_run_turn(struct lane *lane) ON(actor_owner) MUST_CHECK;
 void streams_tick(struct actor *actor, uint64_t now_ns);
@@ -335,6 +341,7 @@ struct engine {
     atomic_uint imports;        /* under way */
     atomic_bool draining;
     atomic_bool stopping; /* what a tenant runs ends at its next look at the budgets */
+    atomic_bool folding;  /* a family is being folded */
     char temp_dir[512];
     database_live_fn live;
     void *live_catalogue;

@@ -68,8 +68,10 @@ static int open_layers(
     if (family_open(
             open->actor->engine->options.data_dir, database->family_id, &open->family, ret_err) < 0)
         return -1;
-    if (family_head_open(open->family, database->head_id, &open->family_head, ret_err) == 0)
+    if (family_head_open(open->family, database->head_id, &open->family_head, ret_err) == 0) {
+        atomic_init(&open->may_fold, stack_is_layered(family_head_stack(open->family_head)));
         return 0;
+    }
     /* Whoever asks has an entry from before the branch got other content. */
     if (ret_err->code == ERR_NOT_FOUND)
         (void)err_set(ret_err, ERR_UNAVAILABLE,

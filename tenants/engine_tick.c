@@ -204,6 +204,8 @@ void engine_tick(struct engine *engine, uint64_t now_ns)
     for (unsigned i = 0; i < count; i++) {
         if (tick_one(actors[i], now_ns, &figures))
             (void)actor_try_close(actors[i]);
+        else
+            engine_fold(engine, actors[i]);
     }
     publish(&figures);
     enforce_limits(engine, actors, count);

@@ -173,6 +173,8 @@ static void change(struct lane *lane, struct family_call *call, bool settled) ON
         close_broken(lane->actor->engine, open->family);
         return;
     }
+    if (rc == 0)
+        atomic_store(&open->may_fold, true);
     if (rc == 0 && call->op == FAMILY_SWAP) {
         /* Nothing that is written from here on would be kept: it must not seem so. */
         vfs_poison(open->head);

@@ -60,6 +60,11 @@ static inline uint64_t stack_bytes(const struct layer_stack *stack)
 {
     return atomic_load_explicit(&stack->bytes, memory_order_relaxed);
 }
+/* It is more than a base that is written in place. */
+static inline bool stack_is_layered(const struct layer_stack *stack)
+{
+    return atomic_load_explicit(&stack->view, memory_order_relaxed) != NULL;
+}
 /* Drops the page cache of what is written, after a failed sync. */
 void stack_forget_cache(struct layer_stack *stack);
 

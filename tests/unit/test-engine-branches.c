@@ -6,6 +6,7 @@
 #include "tenants/base/check.h"
 #include "tenants/family.h"
 #include "tenants/family_call.h"
+#include "tenants/layers/fold.h"
 #include "tests/lib/engine_fixture.h"
 #include "tests/lib/tap.h"
 
@@ -262,6 +263,31 @@ static void test_under_writers(void)
     database_unref(parent);
 }
 
+/* Each branch that is followed by a write freezes a layer. */
+static void test_depth(void)
+{
+    struct database *parent = make();
+    struct waiting usage = {.call = {.op = FAMILY_USAGE, .database = parent}};
+
+    for (unsigned i = 0; i < 40; i++) {
+        struct database *child = branch_of(parent, "pr", NULL);
+
+        (void)run_sql(&fixture, parent, "INSERT INTO t VALUES (2)", NULL);
+        CHECK(CALL(.op = FAMILY_REMOVE_HEAD, .database = child) == ERR_NONE);
+        database_unref(child);
+    }
+    for (unsigned i = 0; i < 1000; i++) {
+        usage.done = false;
+        CHECK(do_call(&usage) == ERR_NONE);
+        if (usage.call.usage.depth <= FOLD_DEPTH)
+            break;
+        (void)poll(NULL, 0, 10);
+    }
+    ok(usage.call.usage.depth <= FOLD_DEPTH, "a layer for each of 40 branches is folded by itself");
+    is_int(count_of(parent), 41, "with all its rows");
+    database_unref(parent);
+}
+
 int main(void)
 {
     fixture_init(&fixture);
@@ -270,6 +296,7 @@ int main(void)
     test_reader_in_the_way();
     test_swap();
     test_under_writers();
+    test_depth();
     fixture_stop(&fixture);
     fixture_remove(&fixture);
     return done_testing();
