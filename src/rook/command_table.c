@@ -50,6 +50,14 @@ static const struct option_spec export_options[] = {
     {0},
 };
 
+static const struct option_spec branch_options[] = {
+    {"ttl", "TIME", "it deletes itself then: 12h, 7d; up to 30d"},
+    {"snapshot", "ID", "what that snapshot has, instead of what the database has now"},
+    {"schema-only", NULL, "tables without their rows"},
+    {"protect", NULL, "it is not deleted, reset or replaced until that is taken back"},
+    {0},
+};
+
 static const struct option_spec yes_options[] = {
     {"yes", NULL, "do not ask"},
     {0},
@@ -155,6 +163,14 @@ static const char export_details[] =
     "  rook db export acme/orders -o orders.sqlite3\n"
     "  rook db export acme/orders --format sql | gzip > orders.sql.gz\n";
 
+static const char branch_details[] =
+    "A branch is a database of its own, made at once whatever the size: it has what DATABASE has\n"
+    "now, and neither sees what the other writes. With a REF that is there, that branch is reset\n"
+    "to what DATABASE has now. It is reached as DATABASE@REF.\n"
+    "\n"
+    "  rook branch create acme/orders pr-42 --ttl 7d\n"
+    "  rook db shell acme/orders@pr-42\n";
+
 static const char set_details[] =
     "Settings are those that rook db show lists, and expiresAt. A value that is a number, true,\n"
     "false or null is sent as that, all else as text.\n"
@@ -193,6 +209,19 @@ const struct command command_table[] = {
         import_options, cmd_db_import},
     {"db export", "DATABASE", "write a database into a SQLite file, or as SQL", export_details,
         export_options, cmd_db_export},
+    {"branch list", "DATABASE", "list the branches of a database", NULL, NULL, cmd_branch_list},
+    {"branch create", "DATABASE REF", "make a branch, or reset one", branch_details, branch_options,
+        cmd_branch_create},
+    {"branch promote", "DATABASE REF", "give the branch's content to its parent", NULL, yes_options,
+        cmd_branch_promote},
+    {"branch delete", "DATABASE REF", "delete a branch", NULL, yes_options, cmd_branch_delete},
+    {"snapshot list", "DATABASE", "list the snapshots of a database", NULL, NULL,
+        cmd_snapshot_list},
+    {"snapshot create", "DATABASE [LABEL]", "keep what a database has now", NULL, NULL,
+        cmd_snapshot_create},
+    {"snapshot restore", "DATABASE ID", "give a database what a snapshot has", NULL, yes_options,
+        cmd_snapshot_restore},
+    {"snapshot delete", "DATABASE ID", "delete a snapshot", NULL, yes_options, cmd_snapshot_delete},
     {"token list", "", "list the tokens of the tenant", NULL, NULL, cmd_token_list},
     {"token create", "[NAME]", "make a token and print it", token_create_details,
         token_create_options, cmd_token_create},

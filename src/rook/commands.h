@@ -24,6 +24,15 @@ int cmd_db_shell(struct client *client, const struct args *args);
 int cmd_query(struct client *client, const struct args *args);
 int cmd_stats(struct client *client, const struct args *args);
 
+int cmd_branch_list(struct client *client, const struct args *args);
+int cmd_branch_create(struct client *client, const struct args *args);
+int cmd_branch_promote(struct client *client, const struct args *args);
+int cmd_branch_delete(struct client *client, const struct args *args);
+int cmd_snapshot_list(struct client *client, const struct args *args);
+int cmd_snapshot_create(struct client *client, const struct args *args);
+int cmd_snapshot_restore(struct client *client, const struct args *args);
+int cmd_snapshot_delete(struct client *client, const struct args *args);
+
 int cmd_token_list(struct client *client, const struct args *args);
 int cmd_token_create(struct client *client, const struct args *args);
 int cmd_token_revoke(struct client *client, const struct args *args);

@@ -31,7 +31,8 @@ def all_operations(server):
 
 
 def fill(pattern, **values):
-    values = {"tenant": "nobody", "database": "nothing", "slug": "nothing", "id": "nothing", **values}
+    values = {"tenant": "nobody", "database": "nothing", "slug": "nothing", "id": "nothing", "ref": "nothing",
+              **values}
     return re.sub(r"\{(\w+)\}", lambda match: values[match[1]], pattern)
 
 
