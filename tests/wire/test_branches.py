@@ -1,6 +1,8 @@
 """Branches and snapshots: isolation both ways, resets, expiry, names, rights, restarts."""
 
 import json
+import os
+import subprocess
 import threading
 import time
 from urllib.parse import quote
@@ -8,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from api import Api, Closed, Database
-from server import PATIENCE
+from server import BUILD, PATIENCE
 
 
 def put(database, ref, body=None):
@@ -248,6 +250,32 @@ def test_tokens_of_some_branches(main, admin):
     put(seen, "pr-2").ok()
     put(seen, "release").refused(403, "forbidden")
     assert seen.get("branches/release").status == 404
+
+
+def test_rook(main, tmp_path):
+    """The commands, as a person in a shell would give them."""
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "ROOKERY_TOKEN": main.api.token}
+
+    def rook(*words):
+        done = subprocess.run([BUILD / "rook", "--url", f"http://{main.api.server.address}", *words],
+                              capture_output=True, text=True, env=environment, check=False)
+        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+        return done.stdout + done.stderr
+
+    assert "created" in rook("branch", "create", "main", "feature/x", "--ttl", "7d")
+    assert "reset" in rook("branch", "create", "main", "feature/x")
+    assert "main-feature-x" in rook("branch", "list", "main")
+    Database(main.api, main.tenant, "main-feature-x").query("INSERT INTO t VALUES (2)").ok()
+    assert "promoted" in rook("branch", "promote", "main", "feature/x", "--yes")
+    assert values(main) == [1, 2]
+    assert "kept" in rook("snapshot", "create", "main", "mine")
+    kept = {row["label"]: row["id"] for row in main.get("snapshots").ok()}
+    assert "mine" in rook("snapshot", "list", "main")
+    assert "restored" in rook("snapshot", "restore", "main", kept["before feature/x"], "--yes")
+    assert values(main) == [1]
+    assert "deleted" in rook("snapshot", "delete", "main", kept["mine"], "--yes")
+    assert "deleted" in rook("branch", "delete", "main", "feature/x", "--yes")
+    assert refs(main) == []
 
 
 def test_what_a_restart_finds(main, server, admin):
