@@ -24,8 +24,9 @@ struct steps {
     char ref[MANIFEST_NAME_MAX + 1];
     char from_snapshot[MANIFEST_NAME_MAX + 1];
     char keep[MANIFEST_NAME_MAX + 1];
-    struct err err; /* what went wrong, while it is undone */
-    bool swapped;
+    struct err err;                  /* what went wrong, while it is undone */
+    struct database *copy_of_source; /* owned: a head that is a snapshot's way round a reader */
+    char copy_head_id[ID_HEX_BYTES];
     struct request copy; /* of a schema */
     const struct str *sql;
     size_t sql_count;
@@ -39,6 +40,7 @@ static void leave(struct steps *steps)
 
     database_unref(steps->source);
     database_unref(steps->target);
+    database_unref(steps->copy_of_source);
     call->done = steps->done;
     call->done(call);
 }
@@ -181,11 +183,77 @@ static void on_swapped(struct family_call *family)
     }
 }
 
+/* ---- a snapshot while a reader holds the log: of a branch, which has a copy of it ---- */
+
+static void on_copy_removed(struct family_call *family)
+{
+    struct steps *steps = family->owner;
+
+    if (family->err.code != ERR_NONE) /* the next start finds it */
+        log_warn("snapshot.copy_left", "code=%s", err_code_name(family->err.code));
+    if (steps->err.code != ERR_NONE) {
+        struct err err;
+
+        err_copy(&err, &steps->err);
+        undo(steps, &err);
+    } else {
+        end(steps);
+    }
+}
+
+static void on_copy_kept(struct family_call *family)
+{
+    struct steps *steps = family->owner;
+
+    err_copy(&steps->err, &family->err);
+    family->op = FAMILY_DROP_HEAD;
+    family->done = on_copy_removed;
+    engine_family_call(steps->call->catalogue->engine, family);
+}
+
+static void on_copied(struct family_call *family)
+{
+    struct steps *steps = family->owner;
+    struct database copy;
+
+    if (family->err.code != ERR_NONE) {
+        struct err err;
+
+        err_copy(&err, &family->err);
+        undo(steps, &err);
+        return;
+    }
+    memcpy(&copy, steps->source, sizeof(copy));
+    memcpy(copy.head_id, steps->copy_head_id, sizeof(copy.head_id));
+    copy.tenant_rate = NULL;
+    copy.usage = NULL;
+    steps->copy_of_source = database_new(&copy);
+    family->op = FAMILY_SNAPSHOT;
+    family->database = steps->copy_of_source;
+    family->done = on_copy_kept;
+    engine_family_call(steps->call->catalogue->engine, family);
+}
+
+static void snapshot_a_branch(struct steps *steps)
+{
+    struct family_call *family = &steps->family;
+
+    family_new_id(steps->copy_head_id);
+    (void)snprintf(steps->ref, sizeof(steps->ref), "#copy.%s", steps->copy_head_id);
+    family->op = FAMILY_BRANCH;
+    family->ref = steps->ref;
+    family->head_id = steps->copy_head_id;
+    family->done = on_copied;
+    engine_family_call(steps->call->catalogue->engine, family);
+}
+
 static void on_head_made(struct family_call *family)
 {
     struct steps *steps = family->owner;
 
-    if (family->err.code != ERR_NONE) {
+    if (family->op == FAMILY_SNAPSHOT && family->reader_in_the_way) {
+        snapshot_a_branch(steps);
+    } else if (family->err.code != ERR_NONE) {
         struct err err;
 
         err_copy(&err, &family->err);

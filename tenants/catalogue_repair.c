@@ -63,6 +63,20 @@ static int judge(struct family *family, const struct store_pending *row, const c
     return 0;
 }
 
+/* Heads that were on their way somewhere: while nobody works, any is a leftover. */
+static int clear_away(struct family *family, const char *but_id, struct err *ret_err)
+{
+    struct manifest manifest;
+    int rc = 0;
+
+    family_describe(family, &manifest);
+    for (size_t i = 0; rc == 0 && i < manifest.head_count; i++)
+        if (manifest.heads[i].ref[0] == '#' && strcmp(manifest.heads[i].id, but_id) != 0)
+            rc = family_remove_head(family, manifest.heads[i].id, ret_err);
+    manifest_fini(&manifest);
+    return rc;
+}
+
 static int judge_one(struct catalogue *catalogue, const struct store_pending *row,
     const char **ret_head, bool *ret_kept, struct err *ret_err)
 {
@@ -79,6 +93,8 @@ static int judge_one(struct catalogue *catalogue, const struct store_pending *ro
         return 0;
     }
     rc = judge(family, row, ret_head, ret_kept, ret_err);
+    if (rc == 0)
+        rc = clear_away(family, *ret_head, ret_err);
     family_release(family);
     return rc;
 }

@@ -38,7 +38,7 @@ static int branch(struct family_call *call, struct family *family, uint64_t log_
 {
     const char *head_id = call->database->head_id;
 
-    call->copied_log = log_bytes > 0;
+    call->reader_in_the_way = log_bytes > 0;
     if (call->op == FAMILY_BRANCH_SNAPSHOT)
         return family_branch_snapshot(family, call->snapshot, call->ref, call->head_id, &call->err);
     return family_branch(family, head_id, call->ref, call->head_id, log_bytes, &call->err);
@@ -96,6 +96,8 @@ static int perform(struct family_call *call, struct family *family, uint64_t log
         return family_swap_head(family, database->head_id, call->head_id, call->snapshot, err);
     case FAMILY_REMOVE_HEAD:
         return remove_with_snapshots(call, family);
+    case FAMILY_DROP_HEAD:
+        return gone_is_fine(call, family_remove_head(family, database->head_id, err));
     case FAMILY_DISCARD_HEAD:
         return gone_is_fine(call, family_remove_head(family, call->head_id, err));
     case FAMILY_REMOVE_SNAPSHOT:
@@ -148,6 +150,7 @@ static bool may_go(struct lane *lane, struct family_call *call, bool settled, ui
     if (call->op == FAMILY_SWAP && call->snapshot == NULL)
         return true; /* what it had goes anyway */
     if (call->op != FAMILY_BRANCH) {
+        call->reader_in_the_way = true;
         (void)err_set(&call->err, ERR_UNAVAILABLE,
             "a long read holds the database's log; try again when it has ended");
         return false;
@@ -182,6 +185,19 @@ static void change(struct lane *lane, struct family_call *call, bool settled) ON
     }
 }
 
+/* What they read is replaced: they are told to end, and waited for as long as for a lock. */
+static bool ends_readers(struct lane *lane, const struct family_call *call) ON(actor_owner)
+{
+    uint64_t limit_ns = lane->actor->engine->options.lock_wait_ms * NS_PER_MS;
+
+    if (call->op != FAMILY_SWAP || call->snapshot == NULL ||
+        vfs_head_poisoned(lane->actor->open->head) ||
+        clock_since(clock_now_ns(), call->request.submitted_ns) > limit_ns)
+        return false;
+    actor_evict_all(lane->actor);
+    return true;
+}
+
 enum run_result family_call_run(struct lane *lane, struct request *request)
 {
     struct family_call *call = CONTAINER_OF(request, struct family_call, request);
@@ -200,6 +216,10 @@ enum run_result family_call_run(struct lane *lane, struct request *request)
         settled = vfs_head_is_settled(head);
         if (settled)
             break;
+    }
+    if (!settled && ends_readers(lane, call)) {
+        (void)execute_verb(lane, VERB_ROLLBACK);
+        return RUN_BUSY; /* at once again: the lock was given back */
     }
     change(lane, call, settled);
     (void)execute_verb(lane, VERB_ROLLBACK);
@@ -239,8 +259,8 @@ static void run_here(struct family_call *call)
     if (family_open(
             call->engine->options.data_dir, call->database->family_id, &family, &call->err) < 0) {
         /* Of a family that is gone there is nothing left to remove. */
-        if (call->op == FAMILY_REMOVE_HEAD || call->op == FAMILY_REMOVE_SNAPSHOT ||
-            call->op == FAMILY_DISCARD_HEAD)
+        if (call->op == FAMILY_REMOVE_HEAD || call->op == FAMILY_DROP_HEAD ||
+            call->op == FAMILY_REMOVE_SNAPSHOT || call->op == FAMILY_DISCARD_HEAD)
             (void)gone_is_fine(call, -1);
         return;
     }
@@ -264,7 +284,8 @@ static void closed_task(struct task *task)
     bool has_log;
 
     run_here(call);
-    has_log = call->err.code == ERR_BUSY && call->op != FAMILY_REMOVE_HEAD;
+    has_log = call->err.code == ERR_BUSY && call->op != FAMILY_REMOVE_HEAD &&
+              call->op != FAMILY_DROP_HEAD;
     actor_unclaim(actor);
     actor_unref(actor);
     if (has_log)
@@ -306,7 +327,7 @@ void engine_family_call(struct engine *engine, struct family_call *call)
 {
     call->engine = engine;
     call->err = ERR_INIT;
-    call->copied_log = false;
+    call->reader_in_the_way = false;
     (void)atomic_fetch_add(&engine->in_flight, 1);
     switch (call->op) {
     case FAMILY_BRANCH:
@@ -316,6 +337,7 @@ void engine_family_call(struct engine *engine, struct family_call *call)
             submit(call);
         break;
     case FAMILY_REMOVE_HEAD:
+    case FAMILY_DROP_HEAD:
         on_closed(call);
         break;
     case FAMILY_BRANCH_SNAPSHOT:

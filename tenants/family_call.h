@@ -8,7 +8,8 @@
  *                     empty (its last process was killed).
  *
  * A reader may keep the checkpoint from its end. A branch takes a copy of the log then; a snapshot
- * and a reset that keeps what there was are refused (ERR_UNAVAILABLE) after their tries.
+ * is refused (ERR_UNAVAILABLE, `reader_in_the_way`) after its tries: make a branch, and the
+ * snapshot of that. A swap ends the readers of what it replaces.
  *
  * Errors: ERR_CONFLICT the name is taken; ERR_NOT_FOUND no such snapshot or head; ERR_UNAVAILABLE
  * too many layers (they are being folded), a log that is too large, a reader in the way; ERR_BUSY;
@@ -31,6 +32,7 @@ enum family_op {
                             Its old head is gone: entries of it are refused from then on */
     FAMILY_REMOVE_HEAD,  /* closes the database, when it is idle, and removes its head; fine when it
                             is gone */
+    FAMILY_DROP_HEAD,    /* the same without its snapshots */
     FAMILY_DISCARD_HEAD, /* removes `head_id`, which nobody opened; fine when it is gone */
     FAMILY_REMOVE_SNAPSHOT, /* likewise */
     FAMILY_RENAME,          /* the database's head gets the name `ref` */
@@ -49,7 +51,7 @@ struct family_call {
     /* Results. */
     struct err err;
     struct family_usage usage;
-    bool copied_log; /* a reader was in the way */
+    bool reader_in_the_way; /* a branch has a copy of the log; a snapshot was not made */
     /* The engine's own. */
     struct engine *engine;
     struct request request;

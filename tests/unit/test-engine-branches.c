@@ -80,7 +80,7 @@ static struct database *branch_of(struct database *parent, const char *ref, bool
     family_new_id(head_id);
     code = do_call(&waiting);
     if (ret_copied != NULL)
-        *ret_copied = waiting.call.copied_log;
+        *ret_copied = waiting.call.reader_in_the_way;
     return code == ERR_NONE ? entry_of(parent, head_id) : NULL;
 }
 
@@ -152,7 +152,10 @@ static void test_reader_in_the_way(void)
     struct database *parent = make();
     struct stream *stream = fixture_stream(&fixture, parent);
     struct database *child;
+    struct database *kept;
+    char head_id[ID_HEX_BYTES];
     bool copied = false;
+    enum err_code code;
 
     (void)stream_sql(&fixture, stream, "BEGIN", NULL);
     is_str(stream_sql(&fixture, stream, "SELECT count(*) FROM t", NULL), "1\n", "a reader");
@@ -168,6 +171,26 @@ static void test_reader_in_the_way(void)
     stream_close(fixture.engine, stream);
     is_int(CALL(.op = FAMILY_SNAPSHOT, .database = parent, .snapshot = "s"), ERR_NONE,
         "and made afterwards");
+    /* Readers of what is replaced. */
+    stream = fixture_stream(&fixture, child);
+    (void)stream_sql(&fixture, stream, "BEGIN", NULL);
+    (void)stream_sql(&fixture, stream, "SELECT count(*) FROM t", NULL);
+    (void)run_sql(&fixture, child, "INSERT INTO t VALUES (3)", NULL);
+    family_new_id(head_id);
+    is_int(CALL(.op = FAMILY_BRANCH, .database = parent, .ref = "#n", .head_id = head_id), ERR_NONE,
+        "other content for it");
+    is_int(CALL(.op = FAMILY_SWAP, .database = child, .head_id = head_id, .snapshot = "k"),
+        ERR_NONE, "a swap ends those who read what it replaces");
+    (void)stream_sql(&fixture, stream, "SELECT count(*) FROM t", &code);
+    ok(code != ERR_NONE, "who are told: %s", err_code_name(code));
+    stream_close(fixture.engine, stream);
+    family_new_id(head_id);
+    is_int(CALL(.op = FAMILY_BRANCH_SNAPSHOT, .database = parent, .ref = "k", .snapshot = "k",
+               .head_id = head_id),
+        ERR_NONE, "what it was");
+    kept = entry_of(parent, head_id);
+    ok(rows_are(kept, "1,2,3"), "has all that was committed");
+    database_unref(kept);
     database_unref(child);
     database_unref(parent);
 }

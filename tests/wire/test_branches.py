@@ -88,6 +88,9 @@ def test_a_long_reader_is_not_waited_for(main, server):
     assert stream.query("SELECT count(*) FROM t") == before
     main.query("INSERT INTO t VALUES (2)").ok()
     assert values(branch_of(main, "pr")) == [1, 2]
+    kept = main.api.post(f"{main.path}/snapshots", {}).ok()
+    main.query("INSERT INTO t VALUES (3)").ok()
+    assert values(branch_of(main, "kept", {"snapshot": kept["id"]})) == [1, 2]
     assert stream.query("SELECT count(*) FROM t") == before
     stream.close()
 
