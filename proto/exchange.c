@@ -178,7 +178,7 @@ static bool check_body(struct exchange *x)
 static void with_database(struct exchange *x) ON(loop_thread)
 {
     /* By its own slug: the path may have named it by an alias. */
-    if (!principal_has_database(x->principal, database_access_name(x->database))) {
+    if (!principal_has_branch(x->principal, database_access_name(x->database), x->database->slug)) {
         struct err err = ERR_INIT;
 
         (void)err_set(&err, ERR_UNKNOWN_DATABASE, "there is no database '%.*s'",

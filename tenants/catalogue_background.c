@@ -161,6 +161,7 @@ static void catalogue_expired(struct catalogue *catalogue, const struct store_da
 
     log_info("database.expired", "tenant=%.*s database=%.*s branch=%d",
         STR_ARGS(database->tenant_slug), STR_ARGS(database->slug), database->root_id != 0);
+    metric_add(METRIC_EXPIRED, 1);
     if (database->root_id != 0)
         catalogue_purge(catalogue, row);
     else

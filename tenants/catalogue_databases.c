@@ -70,22 +70,6 @@ static bool may_reach(const struct store *store, struct str slug)
     return store->principal == NULL || principal_has_database(store->principal, slug);
 }
 
-bool store_may_reach(const struct store *store, const struct database_info *info)
-{
-    struct buf name;
-    bool may;
-
-    if (info->root_id == 0)
-        return may_reach(store, info->slug);
-    buf_init(&name, 0);
-    buf_str(&name, info->root_slug);
-    buf_char(&name, '@');
-    buf_str(&name, info->branch_ref);
-    may = may_reach(store, buf_view(&name));
-    buf_fini(&name);
-    return may;
-}
-
 static int find_slug(const struct store *store, const struct tenant_info *tenant, struct str slug,
     struct database_info *ret_info, struct err *ret_err)
 {

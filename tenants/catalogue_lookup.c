@@ -46,6 +46,23 @@ static int read_row(const struct store *store, struct sqlite3_stmt *statement,
     return store_settings_load(store, SETTING_TENANT, database->tenant_id, &row->tenant, ret_err);
 }
 
+bool store_may_reach(const struct store *store, const struct database_info *info)
+{
+    struct buf name;
+    bool may;
+
+    if (info->root_id == 0)
+        return store->principal == NULL || principal_has_database(store->principal, info->slug);
+    buf_init(&name, 0);
+    buf_str(&name, info->root_slug);
+    buf_char(&name, '@');
+    buf_str(&name, info->branch_ref);
+    may = store->principal == NULL ||
+          principal_has_branch(store->principal, buf_view(&name), info->slug);
+    buf_fini(&name);
+    return may;
+}
+
 int store_database_row(const struct store *store, uint64_t database_id,
     struct store_database *ret_row, struct err *ret_err)
 {

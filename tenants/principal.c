@@ -132,6 +132,16 @@ bool principal_has_database(const struct principal *principal, struct str databa
            any_glob(principal->branch_globs, principal->branch_glob_count, branch);
 }
 
+bool principal_has_branch(const struct principal *principal, struct str access, struct str slug)
+{
+    if (principal_has_database(principal, access))
+        return true;
+    for (size_t i = 0; i < principal->database_glob_count && principal->branch_glob_count == 0; i++)
+        if (str_equal(principal->database_globs[i], slug))
+            return true;
+    return false;
+}
+
 /* spelling -> role. A new spelling of a dialect is a row here. */
 static const struct {
     const char *spelling;

@@ -71,6 +71,9 @@ bool principal_has_table(const struct principal *principal, struct str table);
  * token with branch globs and no database globs may use those branches of every database, and the
  * database without a branch only when a branch glob matches "main". */
 bool principal_has_database(const struct principal *principal, struct str database);
+/* The same for a branch, by what globs are compared with (`slug@ref`), or by its own slug when a
+ * token names just that. */
+bool principal_has_branch(const struct principal *principal, struct str access, struct str slug);
 /* 0 and the capabilities, or -1 for an unknown role (outputs untouched; either may be NULL). The
  * canonical name is what we store and show: operator, owner, readwrite, readonly. Without case.
  * Takes every spelling of every dialect: operator, owner, admin, readwrite, read-write, write,

@@ -55,6 +55,8 @@
         "Transactions of streams rolled back: idle, too long, or others waited for the lock.")     \
     X(COUNTER, OPENS, "rookery_database_opens_total", "", 1, "Databases opened.")                  \
     X(COUNTER, CLOSES, "rookery_database_closes_total", "", 1, "Databases closed.")                \
+    X(COUNTER, EXPIRED, "rookery_databases_expired_total", "", 1,                                  \
+        "Databases and branches deleted because their time was over.")                             \
     X(HISTOGRAM, OPEN_SECONDS, "rookery_database_open_seconds", "", 1, "Time to open a database.") \
     X(COUNTER, OVERLOADED, "rookery_overloaded_total", "", 1,                                      \
         "Requests refused by a full mailbox.")                                                     \

@@ -247,6 +247,13 @@ def test_tokens_of_some_branches(main, admin):
     assert Database(api, main.tenant, "main-pr-1").query("SELECT 1").status == 200
     for name in ("main", "main@release", "main-release"):
         assert Database(api, main.tenant, name).query("SELECT 1").status == 404, name
+    token = main.api.post("/v1/tokens", {"databases": ["main-pr-1"]}).ok()["token"]
+    api = Api(main.api.server, token)
+    assert Database(api, main.tenant, "main@pr-1").query("SELECT 1").status == 200
+    assert Database(api, main.tenant, "main").query("SELECT 1").status == 404
+    token = main.api.post("/v1/tokens", {"databases": ["main-*"]}).ok()["token"]
+    api = Api(main.api.server, token)
+    assert Database(api, main.tenant, "main-pr-1").query("SELECT 1").status == 404
     some = main.api.post("/v1/tokens", {"role": "owner", "branches": ["main", "pr-*"]}).ok()["token"]
     seen = main.seen_by(Api(main.api.server, some))
     assert refs(seen) == ["pr-1"]
