@@ -137,6 +137,18 @@ def test_delete_and_make_again(main):
     assert refs(main) == []
 
 
+def test_a_database_goes_and_comes_back_with_its_branches(main):
+    branch = branch_of(main, "pr")
+    branch.query("INSERT INTO t VALUES (2)").ok()
+    gone = branch_of(main, "gone")
+    main.api.request("DELETE", f"{main.path}/branches/gone").ok()
+    main.api.request("DELETE", "/v1/databases/main").ok()
+    assert branch.query("SELECT 1").status == 404
+    main.api.post("/v1/databases/main/restore").ok()
+    assert (values(main), values(branch), refs(main)) == ([1], [1, 2], ["pr"])
+    assert gone.query("SELECT 1").status == 404
+
+
 def test_names_and_their_collisions(main):
     for ref in ("-x", "a b", "x" * 65, "ü", ""):
         assert put(main, ref).status in (400, 404, 405), ref
