@@ -7,7 +7,7 @@ import json
 
 from hrana import decode, stmt
 from hrana_messages import from_server, to_client
-from websocket import BINARY, TEXT, Socket, frame
+from websocket import BINARY, PING, PONG, TEXT, Socket, frame
 
 ALL = ("hrana3-protobuf", "hrana3", "hrana2", "hrana1")
 
@@ -60,6 +60,9 @@ class HranaSocket:
 
     def receive(self):
         opcode, payload = self.socket.receive()
+        while opcode == PING:  # the answer takes its time
+            self.socket.send(frame(PONG, payload))
+            opcode, payload = self.socket.receive()
         assert opcode == (TEXT if self.is_text else BINARY), (opcode, payload)
         return json.loads(payload) if self.is_text else from_server(payload)
 

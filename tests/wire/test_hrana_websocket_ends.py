@@ -389,7 +389,7 @@ def test_a_stopping_server_answers_what_runs_and_says_going_away(start_server):
     idle, busy, cursor = (HranaSocket(database) for _ in range(3))
     busy.open(1)
     slow = busy.send("execute", stream_id=1, stmt=stmt(
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<3000000) "
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<200000) "
         "SELECT max(i) FROM n"))
     idle.open(1)
     idle.execute(1, "BEGIN IMMEDIATE")
