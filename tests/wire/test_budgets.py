@@ -12,7 +12,7 @@ from server import PATIENCE, SANITIZER
 
 FOREVER = "WITH RECURSIVE c(n) AS (VALUES(1) UNION ALL SELECT n+1 FROM c) "
 LIMITS = {"--statement-time": "500ms", "--max-database-size": "1m", "--memory-per-database": "32m",
-          "--temp-per-database": "16m", "--max-rows": "20000", "--max-write-result": "64k",
+          "--temp-per-database": "16m", "--max-rows": "2000", "--max-write-result": "64k",
           "--max-body": "2m", "--max-value": "4m", "--max-parameters": "500"}
 
 
@@ -197,8 +197,8 @@ def test_a_sort_larger_than_its_temporary_files_is_ended(database):
 
 def test_a_result_has_a_largest_number_of_rows(place, database):
     rows = FOREVER.replace(" FROM c", " FROM c LIMIT {}") + "SELECT n FROM c"
-    assert len(database.rows(rows.format(20000))) == 20000
-    value = database.query(rows.format(20001)).refused(400, "budget_exceeded")
+    assert len(database.rows(rows.format(2000))) == 2000
+    value = database.query(rows.format(2001)).refused(400, "budget_exceeded")
     assert value["budget"] == "rows"
 
 
