@@ -125,7 +125,7 @@ static int open_parts(struct diff *diff, const struct diff_options *options, str
 {
     if (side_open(&diff->before, options->before, &diff->arena, &diff->pages_read, ret_err) < 0 ||
         side_open(&diff->after, options->after, &diff->arena, &diff->pages_read, ret_err) < 0 ||
-        scratch_open(diff, ret_err) < 0)
+        scratch_open(&diff->scratch, ret_err) < 0)
         return -1;
     diff->paged = same_layout(&diff->before, &diff->after);
     if (tables_match(diff, ret_err) < 0)

@@ -43,6 +43,9 @@ int diff_step(struct diff *diff, struct err *ret_err) MUST_CHECK;
 int diff_no_room(struct err *ret_err);
 
 /* ---- tables.c: the list of tables */
+/* What ALTER TABLE ADD COLUMN gives to rows that are there: the default, as the column keeps it. */
+int read_default(struct sqlite3 *scratch, struct arena *arena, const struct shape_column *column,
+    struct value *fill) MUST_CHECK;
 int tables_match(struct diff *diff, struct err *ret_err) MUST_CHECK;
 
 /* ---- keys.c: keys in the scratch database */
@@ -53,7 +56,8 @@ struct keys {
     struct sqlite3_stmt *by_rowid[2]; /* of before, after: the key of a rowid */
     struct buf room;
 };
-int scratch_open(struct diff *diff, struct err *ret_err) MUST_CHECK;
+/* A database of its own that spills to disk. On failure too *ret_db is to be closed. */
+int scratch_open(struct sqlite3 **ret_db, struct err *ret_err) MUST_CHECK;
 int keys_begin(struct keys *keys, struct diff *diff, struct table_state *table, struct err *ret_err)
     MUST_CHECK;
 void keys_end(struct keys *keys); /* zeroed is fine */

@@ -10,18 +10,18 @@
 #define KEY_BYTES_MAX (256U << 20)
 #define KEY_FIELDS_MAX 2000 /* SQLite's own limit of columns, as built */
 
-int scratch_open(struct diff *diff, struct err *ret_err)
+int scratch_open(struct sqlite3 **ret_db, struct err *ret_err)
 {
     if (vfs_register(ret_err) < 0)
         return -1;
-    if (sqlite3_open_v2("", &diff->scratch,
+    if (sqlite3_open_v2("", ret_db,
             SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
             VFS_NAME) != SQLITE_OK ||
-        sqlite3_exec(diff->scratch,
+        sqlite3_exec(*ret_db,
             "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -4096; BEGIN",
             NULL, NULL, NULL) != SQLITE_OK)
-        return sql_err_set(ret_err, diff->scratch, sqlite3_errcode(diff->scratch));
-    (void)sqlite3_limit(diff->scratch, SQLITE_LIMIT_ATTACHED, 0);
+        return sql_err_set(ret_err, *ret_db, sqlite3_errcode(*ret_db));
+    (void)sqlite3_limit(*ret_db, SQLITE_LIMIT_ATTACHED, 0);
     return 0;
 }
 

@@ -8,15 +8,25 @@
 
 #define SQL_MAX (1U << 20)
 
+static void put_quoted(struct buf *out, const char *text, char quote)
+{
+    buf_char(out, quote);
+    for (; *text != '\0'; text++) {
+        if (*text == quote)
+            buf_char(out, quote);
+        buf_char(out, *text);
+    }
+    buf_char(out, quote);
+}
+
 void put_name(struct buf *out, const char *name)
 {
-    buf_char(out, '"');
-    for (; *name != '\0'; name++) {
-        if (*name == '"')
-            buf_char(out, '"');
-        buf_char(out, *name);
-    }
-    buf_char(out, '"');
+    put_quoted(out, name, '"');
+}
+
+void put_text(struct buf *out, const char *text)
+{
+    put_quoted(out, text, '\'');
 }
 
 struct sqlite3_stmt *prepare_buf(struct sqlite3 *db, struct buf *sql, struct err *ret_err)

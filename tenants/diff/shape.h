@@ -53,6 +53,8 @@ bool shape_same_key(const struct shape *a, const struct shape *b);
 
 /* "name", quotes doubled. */
 void put_name(struct buf *out, const char *name);
+/* 'text', quotes doubled. */
+void put_text(struct buf *out, const char *text);
 /* Prepares what is in `sql` (a NUL is put behind it). NULL: *ret_err. */
 struct sqlite3_stmt *prepare_buf(struct sqlite3 *db, struct buf *sql, struct err *ret_err)
     MUST_CHECK;

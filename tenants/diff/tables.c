@@ -21,8 +21,8 @@ static bool is_literal(const char *sql)
     return sql[0] != '(' && !str_starts_with_nocase(str_from(sql), "current_");
 }
 
-/* What ALTER TABLE ADD COLUMN gives to rows that are there: the default, as the column keeps it. */
-static int read_default(struct diff *diff, const struct shape_column *column, struct value *fill)
+int read_default(struct sqlite3 *scratch, struct arena *arena, const struct shape_column *column,
+    struct value *fill)
 {
     struct sqlite3_stmt *statement = NULL;
     struct buf sql;
@@ -33,19 +33,18 @@ static int read_default(struct diff *diff, const struct shape_column *column, st
         return 0;
     buf_init(&sql, 1U << 20);
     buf_printf(&sql,
-        "DROP TABLE IF EXISTS d; CREATE TABLE d(c %s DEFAULT %s);"
-        "INSERT INTO d DEFAULT VALUES",
+        "DROP TABLE IF EXISTS d; CREATE TABLE d(c %s DEFAULT %s); INSERT INTO d DEFAULT VALUES",
         column->type == NULL ? "" : column->type, column->default_sql);
-    if (run_buf(diff->scratch, &sql, &ignored) == 0 &&
-        sqlite3_prepare_v2(diff->scratch, "SELECT c FROM d", -1, &statement, NULL) == SQLITE_OK &&
+    if (run_buf(scratch, &sql, &ignored) == 0 &&
+        sqlite3_prepare_v2(scratch, "SELECT c FROM d", -1, &statement, NULL) == SQLITE_OK &&
         sqlite3_step(statement) == SQLITE_ROW) {
         *fill = cell_value(statement, 0);
         if (fill->type >= VALUE_TEXT)
-            fill->bytes = arena_str(&diff->arena, fill->bytes);
+            fill->bytes = arena_str(arena, fill->bytes);
     }
     (void)sqlite3_finalize(statement);
     buf_fini(&sql);
-    return arena_overflowed(&diff->arena) ? -1 : 0;
+    return arena_overflowed(arena) ? -1 : 0;
 }
 
 static int match_columns(struct diff *diff, struct table_state *table, struct err *ret_err)
@@ -63,7 +62,8 @@ static int match_columns(struct diff *diff, struct table_state *table, struct er
 
         table->match[i] = at < 0 ? UINT32_MAX : (uint32_t)at;
         table->fill[i] = (struct value){.type = VALUE_NULL};
-        if (at < 0 && read_default(diff, &after->columns[i], &table->fill[i]) < 0)
+        if (at < 0 &&
+            read_default(diff->scratch, &diff->arena, &after->columns[i], &table->fill[i]) < 0)
             return diff_no_room(ret_err);
     }
     return 0;
