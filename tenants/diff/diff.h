@@ -112,9 +112,10 @@ struct diff_row {
 typedef int (*diff_row_fn)(void *context, const struct diff_row *row, struct err *ret_err);
 
 struct diff_range {
-    const struct value
-        *after;     /* the key of the last row of the page before; NULL: from the first */
-    uint64_t limit; /* rows at most; 0: all */
+    const struct value *after; /* the key of the last row of the page before; NULL: from the first
+                                */
+    int64_t after_rowid;       /* that row's, either one, where its key has NULL */
+    uint64_t limit;            /* rows at most; 0: all */
 };
 /* Rows that differ, in the order of their keys. *ret_more: the limit ended it, and there may be
  * more. A key of another page means the same in a later diff of the same databases. */

@@ -238,28 +238,29 @@ static int next_row(struct compare *compare, enum diff_change *ret_change, struc
     return 0;
 }
 
-/* Steps to the key itself when SQL cannot begin behind it. */
-static int skip_to(struct compare *compare, const struct value *after, struct err *ret_err)
+/* The row that a page ended with. */
+static bool is_last(const struct compare *compare, const struct diff_range *range)
 {
-    uint32_t at = 0;
+    for (uint32_t i = 0; i < compare->key_count; i++) {
+        struct value value = cell_value(compare->keys, (int)i);
+
+        if (!value_same(&value, &range->after[i]))
+            return false;
+    }
+    return sqlite3_column_int64(compare->keys, (int)compare->key_count) == range->after_rowid;
+}
+
+/* Steps to the key itself when SQL cannot begin behind it. */
+static int skip_to(struct compare *compare, const struct diff_range *range, struct err *ret_err)
+{
     int rc;
 
-    if (after == NULL || !has_null(after, compare->key_count))
+    if (range->after == NULL || !has_null(range->after, compare->key_count))
         return 0;
-    while (at < compare->key_count) {
-        rc = sqlite3_step(compare->keys);
-        if (rc == SQLITE_DONE)
+    while ((rc = sqlite3_step(compare->keys)) == SQLITE_ROW)
+        if (is_last(compare, range))
             return 0;
-        if (rc != SQLITE_ROW)
-            return sql_err_set(ret_err, compare->diff->scratch, rc);
-        for (at = 0; at < compare->key_count; at++) {
-            struct value value = cell_value(compare->keys, (int)at);
-
-            if (!value_same(&value, &after[at]))
-                break;
-        }
-    }
-    return 0;
+    return rc == SQLITE_DONE ? 0 : sql_err_set(ret_err, compare->diff->scratch, rc);
 }
 
 static int refuse(const struct diff *diff, uint32_t index, struct err *ret_err)
@@ -282,7 +283,7 @@ static int each_row(struct compare *compare, const struct diff_range *range, dif
     uint64_t rows = 0;
 
     *ret_more = false;
-    if (skip_to(compare, range->after, ret_err) < 0 || next_row(compare, &change, ret_err) < 0)
+    if (skip_to(compare, range, ret_err) < 0 || next_row(compare, &change, ret_err) < 0)
         return -1;
     while (change != DIFF_SAME) {
         struct diff_row row = {.change = change,

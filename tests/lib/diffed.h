@@ -129,6 +129,7 @@ struct diffed_sink {
     uint32_t columns_before, columns_after;
     struct value last[8];
     char *held[8]; /* bytes of `last` */
+    int64_t last_rowid;
     unsigned rows;
 };
 
@@ -181,6 +182,7 @@ __attribute__((unused)) static int diffed_on_row(
     buf_fini(&before);
     buf_fini(&after);
     diffed_hold(sink, row->key, sink->table->key_count);
+    sink->last_rowid = row->before != NULL ? row->rowid_before : row->rowid_after;
     sink->rows++;
     return 0;
 }
@@ -197,6 +199,7 @@ __attribute__((unused)) static bool diffed_collect(
         right = diff_rows(diff, index, &range, diffed_on_row, sink, &more, err) == 0 &&
                 (!more || sink->rows == page);
         range.after = sink->last;
+        range.after_rowid = sink->last_rowid;
     }
     for (size_t i = 0; i < 8; i++)
         free(sink->held[i]);
