@@ -135,16 +135,17 @@ static uint32_t get_u32(const unsigned char *at)
     return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
 }
 
-/* Frames that are an older log's leavings are read as well: a few pages more. */
-int page_set_add_log(struct page_set *set, const struct vfs_head *head, struct err *ret_err)
+/* Frames of before the log's last restart have other salts. Those of this one that are checkpointed
+ * already are read as well: a few pages more. */
+int page_set_add_log(struct page_set *set, struct vfs_head *head, struct err *ret_err)
 {
-    unsigned char header[WAL_HEADER_BYTES], frame[4];
+    unsigned char header[WAL_HEADER_BYTES], frame[16];
     uint64_t bytes = vfs_head_wal_bytes(head);
     off_t at = WAL_HEADER_BYTES;
     uint32_t page_size;
 
-    if (bytes < WAL_HEADER_BYTES)
-        return 0;
+    if (bytes < WAL_HEADER_BYTES || vfs_head_is_settled(head))
+        return 0; /* all that the transaction sees is in the stack */
     if (io_read_all(head->wal_fd, header, sizeof(header), 0) != (ssize_t)sizeof(header))
         return err_set_errno(ret_err, ERR_IO, errno, "cannot read a log's header");
     page_size = get_u32(header + 8);
@@ -154,6 +155,8 @@ int page_set_add_log(struct page_set *set, const struct vfs_head *head, struct e
          at += (off_t)(WAL_FRAME_HEADER_BYTES + page_size)) {
         if (io_read_all(head->wal_fd, frame, sizeof(frame), at) != (ssize_t)sizeof(frame))
             return err_set_errno(ret_err, ERR_IO, errno, "cannot read a log's frames");
+        if (memcmp(frame + 8, header + 16, 8) != 0)
+            return 0;
         page_set_add(set, get_u32(frame));
     }
     return 0;

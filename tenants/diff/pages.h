@@ -39,7 +39,6 @@ void page_set_add_stacks(struct page_set *set, struct layer_stack *a, struct lay
 /* Adds the pages that a head's log holds. Call it when the read transaction whose pages are to be
  * compared has begun, and before page_set_add_stacks(): a page that is checkpointed in between is
  * then found in one or the other. Errors: ERR_IO. */
-int page_set_add_log(struct page_set *set, const struct vfs_head *head, struct err *ret_err)
-    MUST_CHECK;
+int page_set_add_log(struct page_set *set, struct vfs_head *head, struct err *ret_err) MUST_CHECK;
 
 #endif
