@@ -70,11 +70,75 @@ static void test_history(uint64_t seed)
     (void)sqlite3_close(db);
 }
 
+/* ------------------------------------------------------------------ by hand */
+
+static bool over(void *context)
+{
+    return ++*(int *)context > 3;
+}
+
+static void test_schema(void)
+{
+    static const char *const words[] = {"same", "added", "changed", "removed"};
+    struct diff_options options = {.before = NULL};
+    const struct diff_object *objects = NULL;
+    struct buf list = {.bytes = NULL};
+    struct diff_counts counts;
+    struct diff *diff = NULL;
+    size_t count = 0;
+    bool changed = true;
+    int asked = 0;
+
+    (void)sqlite3_open(":memory:", &options.before);
+    diffed_run(options.before, SCHEMA ";CREATE VIEW w AS SELECT 1; CREATE TABLE big(x, "
+                                      "y DEFAULT 'some''thing'); CREATE TABLE _rookery_own(x)");
+    options.after = copy_of(options.before);
+    diffed_run(options.after,
+        "DROP VIEW w; CREATE VIEW w AS SELECT 2; DROP INDEX i1; CREATE TABLE more(a);"
+        "INSERT INTO more VALUES (1), (2); INSERT INTO f VALUES ('x'); DROP TABLE t4;"
+        "CREATE TRIGGER g AFTER INSERT ON t1 BEGIN SELECT 1; END; DROP TABLE _rookery_own;"
+        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 9000) INSERT "
+        "INTO big SELECT x, hex(zeroblob(50)) FROM n");
+    ok(diff_open(&options, &diff, &err) == 0 && diff_schema(diff, &objects, &count, &err) == 0,
+        "two schemas are compared");
+    for (size_t i = 0; i < count; i++)
+        buf_printf(&list, "%s %s %s%s%s; ", words[objects[i].change], objects[i].type,
+            objects[i].name, objects[i].sql_before == NULL ? "" : " before",
+            objects[i].sql_after == NULL ? "" : " after");
+    buf_char(&list, '\0');
+    is_str(list.bytes,
+        "added table more after; removed table t4 before; removed index i1 before; "
+        "changed view w before after; added trigger g after; ",
+        "objects that differ");
+    buf_fini(&list);
+    ok(diff_count(diff, (uint32_t)diff_find_table(diff, "more"), &counts, &err) == 0 &&
+            counts.added == 2 && counts.changed + counts.removed == 0,
+        "a new table's rows are added ones");
+    ok(diff_is_changed(diff, (uint32_t)diff_find_table(diff, "f"), &changed, &err) == 0 && changed,
+        "a virtual table changed, as its shadow tables did");
+    ok(diff_count(diff, (uint32_t)diff_find_table(diff, "f"), &counts, &err) < 0 &&
+            err.code == ERR_NOT_IMPLEMENTED,
+        "its rows are not compared");
+    ok(diff_is_changed(diff, (uint32_t)diff_find_table(diff, "t1"), &changed, &err) == 0 &&
+            !changed,
+        "another one did not");
+    ok(diff_find_table(diff, "f_data") < 0 && diff_find_table(diff, "_rookery_own") < 0,
+        "shadow tables and the server's are left out");
+    diff_close(diff);
+    options.is_over = over;
+    options.context = &asked;
+    ok(diff_open(&options, &diff, &err) < 0 && err.code == ERR_BUDGET_TIME, "a budget ends it");
+    is_int(asked, 4, "at once");
+    (void)sqlite3_close(options.before);
+    (void)sqlite3_close(options.after);
+}
+
 int main(void)
 {
     const char *given = getenv("ROOKERY_SEED");
     uint64_t seed = given == NULL ? clock_now_ns() | 1 : strtoull(given, NULL, 10);
 
+    test_schema();
     (void)printf("# ROOKERY_SEED=%" PRIu64 "\n", seed);
     for (uint64_t i = 0; i < (given == NULL ? HISTORIES : 1); i++)
         test_history(seed + 2 * i);
