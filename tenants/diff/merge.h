@@ -12,7 +12,8 @@
  * Refused (ERR_CONFLICT, with the reason; nothing was changed): an object that both changed, each
  * in its way; a table that the branch dropped, or took columns or the key from, while the parent
  * changed its rows; a virtual table that the branch made or changed; rows with columns that the
- * parent no longer has; a row that breaks a CHECK or NOT NULL of the parent's.
+ * parent no longer has; a row that breaks a CHECK or NOT NULL of the parent's. Tables of more than
+ * 900 columns: ERR_TOO_LARGE, when their rows changed.
  *
  * A merge leaves the branch as it is, and its fork where it was: reset it before it goes on, or a
  * later merge brings the same changes again (those of rows with keys do no harm).
