@@ -181,8 +181,8 @@ static void test_history(uint64_t seed)
     (void)sqlite3_close(branch);
     parent = copy_of(base);
     branch = copy_of(base);
-    change(parent, 1 + below(3));
-    change(branch, 1 + below(3));
+    change(parent, 1 + below(20));
+    change(branch, 1 + below(20));
     diffed_run(parent, "UPDATE t4 SET y = 1; DELETE FROM t4 WHERE rowid % 2");
     diffed_run(branch, "DELETE FROM t4; INSERT INTO t4 SELECT * FROM t4");
     diffed_run(parent, "DELETE FROM t4");
