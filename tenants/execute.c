@@ -333,8 +333,10 @@ int execute_find_statement(struct lane *lane, struct str sql, unsigned flags,
 enum run_result execute_not_found(
     struct lane *lane, unsigned flags, bool is_long, struct err *ret_err)
 {
-    if (is_long)
+    if (is_long) {
+        metric_add(METRIC_LONG_TEXTS, 1);
         return RUN_OUTGREW;
+    }
     if ((flags & RUN_ON_LOOP) != 0 && ret_err->code == ERR_NONE)
         return RUN_OUTGREW;
     if (lane->stop != STOP_NONE)

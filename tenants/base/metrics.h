@@ -70,6 +70,8 @@
         "Statements that outgrew their short budget and ran again on a slow worker.")              \
     X(COUNTER, LONG_COMPILES, "rookery_long_compiles_total", "", 1,                                \
         "Texts whose compiling was given up and remembered as long.")                              \
+    X(COUNTER, LONG_TEXTS, "rookery_long_texts_total", "", 1,                                      \
+        "Statements that went to a slow worker untried, for their text was remembered.")           \
     X(COUNTER, JWT_VERIFIED, "rookery_jwt_verifications_total", "outcome", 3,                      \
         "JSON web tokens verified: good, refused, or not tried because too many waited.")
 
