@@ -342,3 +342,21 @@ def test_killed_while_branching(main, server):
             assert values(branch) == [1] and branch.rows("PRAGMA integrity_check") == [["ok"]]
         assert put(main, f"b{turn}-0").status == 200
     assert json.dumps(sorted(made))
+
+
+@pytest.mark.parametrize("name", ["main@pr-42", "main.pr-42", "main-pr-42", "main%40pr-42"])
+def test_libsqls_clients_reach_a_branch_by_its_name(main, name):
+    from hrana import Stream, transaction
+    from hrana_socket import HranaSocket
+    branch = branch_of(main, "pr-42")
+    named = Database(main.api, main.tenant, name)
+    stream = Stream(named)
+    assert stream.query("SELECT a FROM t") == [[1]]
+    stream.one(transaction("INSERT INTO t VALUES (2)"))
+    with HranaSocket(named) as socket:
+        socket.open(0)
+        socket.execute(0, "BEGIN IMMEDIATE")
+        socket.execute(0, "INSERT INTO t VALUES (3)")
+        socket.execute(0, "COMMIT")
+        assert socket.query(0, "SELECT a FROM t ORDER BY a") == [[1], [2], [3]]
+    assert (values(main), values(branch)) == ([1], [1, 2, 3])
