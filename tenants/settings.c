@@ -273,6 +273,8 @@ int setting_parse(
 const char *setting_format(const struct setting *setting, uint64_t value, char *out)
 {
     if (setting->type == SETTING_TEXT)
+        /* setting_intern()'s, which setting_parse() put there.
+         * NOLINTNEXTLINE(performance-no-int-to-ptr) */
         return value == 0 ? "" : (const char *)(uintptr_t)value;
     if (setting->type == SETTING_BOOL)
         (void)snprintf(out, SETTING_TEXT_MAX, "%s", value != 0 ? "true" : "false");

@@ -114,7 +114,7 @@ struct sql_token sql_next(struct str *rest)
     size_t len = 1;
 
     *rest = text;
-    if (text.len == 0)
+    if (text.ptr == NULL || text.len == 0)
         return token;
     switch (text.ptr[0]) {
     case '"':

@@ -110,4 +110,12 @@ struct hrana_encoder {
 
 extern const struct hrana_encoder_ops hrana_json_ops;
 
+/* `query_duration_ms`, in whole microseconds. */
+static inline double hrana_duration_ms(const struct statement_stats *stats)
+{
+    uint64_t duration_us = stats->duration_ns / 1000;
+
+    return (double)duration_us / 1000.0;
+}
+
 #endif

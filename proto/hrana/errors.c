@@ -142,7 +142,7 @@ static const char *upper_name(const struct err *err, struct arena *arena)
 struct hrana_error hrana_error_of(const struct err *err, struct arena *arena)
 {
     struct hrana_error error = {.code = code_of(err)};
-    const char *message = err->msg;
+    const char *message;
 
     if (error.code == NULL)
         error.code = upper_name(err, arena);

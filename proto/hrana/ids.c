@@ -15,7 +15,7 @@ static void grow(struct id_table *table)
 {
     struct id_table larger = {.capacity = MAX(table->capacity * 2, (unsigned)BUCKETS_MIN)};
 
-    larger.buckets = mem_zalloc(larger.capacity * sizeof(*larger.buckets));
+    larger.buckets = mem_zalloc(larger.capacity * sizeof(struct id_link *));
     for (unsigned i = 0; i < table->capacity; i++) {
         for (struct id_link *link = table->buckets[i]; link != NULL;) {
             struct id_link *next = link->next;

@@ -238,7 +238,7 @@ static void stmt_end(struct hrana_encoder *e, const struct statement_stats *stat
     buf_literal(out, ",\"rows_written\":");
     buf_u64(out, stats->rows_written);
     buf_literal(out, ",\"query_duration_ms\":");
-    json_write_real(out, (double)(stats->duration_ns / 1000) / 1000.0);
+    json_write_real(out, hrana_duration_ms(stats));
     buf_char(out, '}');
 }
 

@@ -1,5 +1,7 @@
 #include "proto/hrana/model.h"
 
+#include "tenants/base/check.h"
+
 const char *hrana_request_name(enum hrana_request_type type, bool websocket)
 {
     static const char *const names[HRANA_REQUEST_TYPE_COUNT] = {
@@ -17,6 +19,7 @@ const char *hrana_request_name(enum hrana_request_type type, bool websocket)
         [HRANA_FETCH_CURSOR] = "fetch_cursor",
     };
 
+    CHECK((unsigned)type < HRANA_REQUEST_TYPE_COUNT);
     return type == HRANA_CLOSE && websocket ? "close_stream" : names[type];
 }
 

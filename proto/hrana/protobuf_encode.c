@@ -341,7 +341,7 @@ static void put_rowid(struct buf *out, unsigned number, const struct statement_s
 
 static void stmt_end(struct hrana_encoder *e, const struct statement_stats *stats)
 {
-    double duration_ms = (double)(stats->duration_ns / 1000) / 1000.0;
+    double duration_ms = hrana_duration_ms(stats);
     struct buf *out = e->out;
 
     put_nonzero(out, 3, stats->is_write ? stats->changes : 0);

@@ -1,6 +1,7 @@
 /* sqld's oldest API: POST / with {"statements": ["sql" | {"q", "params"}]}, one transaction, values
  * as plain JSON. An entry for each statement: {"results"}, {"error"}, or null where an earlier one
  * failed. */
+#include "proto/hrana/encode.h"
 #include "proto/hrana/hrana.h"
 #include "proto/values.h"
 #include "tenants/base/base64.h"
@@ -123,7 +124,7 @@ static void on_end(struct sink *sink, unsigned statement, const struct statement
     buf_literal(out, ",\"rows_written\":");
     buf_u64(out, stats->rows_written);
     buf_literal(out, ",\"query_duration_ms\":");
-    json_write_real(out, (double)(stats->duration_ns / 1000) / 1000.0);
+    json_write_real(out, hrana_duration_ms(stats));
     buf_literal(out, "}}");
 }
 

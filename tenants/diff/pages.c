@@ -77,7 +77,7 @@ static struct layers take_layers(struct layer_stack *stack, struct page_set *set
     mutex_lock(&stack->lock);
     view = atomic_load_explicit(&stack->view, memory_order_acquire);
     if (view != NULL) {
-        layers.items = mem_alloc(view->count * sizeof(*layers.items));
+        layers.items = mem_alloc(view->count * sizeof(struct layer *));
         layers.count = view->count;
         for (uint32_t i = 0; i < view->count; i++)
             layers.items[i] = layer_ref(view->layers[i]);

@@ -120,7 +120,7 @@ int diff_schema(struct diff *diff, const struct diff_object **ret_objects, size_
         out = arena_array(&diff->arena, (size_t)before.count + after.count + 1, sizeof(*out));
         rc = out == NULL ? diff_no_room(ret_err) : 0;
     }
-    if (rc == 0) {
+    if (rc == 0 && out != NULL) {
         *ret_count = merge(&before, &after, out);
         *ret_objects = out;
     }

@@ -1,6 +1,7 @@
 /* The tables of both sides, matched by name: how their rows are told apart, and compared. */
 #include <sqlite3.h>
 
+#include "tenants/base/check.h"
 #include "tenants/diff/internal.h"
 #include "tenants/diff/values.h"
 #include "tenants/sql_error.h"
@@ -156,6 +157,7 @@ static int add_tables(struct diff *diff, bool shadows, struct err *ret_err)
         const struct shape *of_after = order >= 0 ? &after->items[j++] : NULL;
         const struct shape *either = of_after != NULL ? of_after : of_before;
 
+        CHECK(either != NULL);
         if ((either->kind == SHAPE_SHADOW) == shadows &&
             add_table(diff, of_before, of_after, ret_err) < 0)
             return -1;

@@ -65,6 +65,14 @@ void bind_copy(struct sqlite3_stmt *statement, int at, const struct value *value
     bind(statement, at, value, SQLITE_TRANSIENT);
 }
 
+static uint64_t bits_of(double real)
+{
+    uint64_t bits;
+
+    memcpy(&bits, &real, sizeof(bits));
+    return bits;
+}
+
 bool value_same(const struct value *a, const struct value *b)
 {
     if (a->type != b->type)
@@ -75,7 +83,7 @@ bool value_same(const struct value *a, const struct value *b)
     case VALUE_INTEGER:
         return a->integer == b->integer;
     case VALUE_REAL:
-        return memcmp(&a->real, &b->real, sizeof(a->real)) == 0;
+        return bits_of(a->real) == bits_of(b->real);
     case VALUE_TEXT:
     case VALUE_BLOB:
         break;

@@ -145,7 +145,7 @@ static int open_run(struct fold *fold, const struct choice *choice, struct err *
 {
     struct family *family = fold->family;
 
-    fold->layers = mem_zalloc(choice->count * sizeof(*fold->layers));
+    fold->layers = mem_zalloc(choice->count * sizeof(struct layer *));
     for (size_t i = 0; i < choice->count; i++) {
         const char *id = choice->stack->layers[choice->first + i];
 

@@ -61,7 +61,7 @@ static void make_header(
     const char *layer_id, uint32_t page_size, unsigned char header[MAP_HEADER_BYTES])
 {
     memset(header, 0, MAP_HEADER_BYTES);
-    memcpy(header, MAGIC, MAGIC_BYTES);
+    memcpy(header, MAGIC, MAGIC_BYTES); /* NOLINT(bugprone-not-null-terminated-result) */
     map_put_u32(header + 8, page_size);
     map_id_bytes(layer_id, header + 16);
     map_put_u32(header + MAP_HEADER_BYTES - 4, crc32c(0, header, MAP_HEADER_BYTES - 4));
