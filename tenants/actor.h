@@ -88,10 +88,11 @@ struct lane {
     /* The running statement's budget, read by the progress handler. */
     struct request *running;
     uint64_t steps;
-    uint64_t steps_limit;    /* 0: none */
-    uint64_t short_until_ns; /* 0: not on the short budget */
-    bool in_write;           /* of a stream's transaction: the short budget does not end it */
-    bool value_limited;      /* to short values: over them, RUN_OUTGREW */
+    uint64_t steps_limit;          /* 0: none */
+    uint64_t short_until_ns;       /* 0: not on the short budget */
+    struct sqlite3_stmt *stepping; /* borrowed: in sqlite3_step(); NULL: none */
+    bool in_write;                 /* of a stream's transaction: the short budget does not end it */
+    bool value_limited;            /* to short values: over them, RUN_OUTGREW */
     bool cut_off; /* we ended the last statement between its rows: SQLite undid nothing */
     uint64_t short_steps;
     uint64_t deadline_ns;

@@ -181,7 +181,9 @@ static enum run_result step(struct lane *lane, struct request *request, unsigned
     int rc;
 
     for (;;) {
+        lane->stepping = statement->sqlite;
         rc = sqlite3_step(statement->sqlite);
+        lane->stepping = NULL;
         if (!begun && (rc == SQLITE_ROW || rc == SQLITE_DONE)) {
             /* Not before the first step: a changed schema changes the columns. */
             request->sink->ops->begin(

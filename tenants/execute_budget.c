@@ -22,6 +22,10 @@ static int on_progress(void *context)
 
     if (request == NULL)
         return 0;
+    /* SQLite asks once more when a statement has ended, committed perhaps: to call that interrupted
+     * would run it twice, or deny what is on disk. */
+    if (lane->stepping != NULL && !sqlite3_stmt_busy(lane->stepping))
+        return 0;
     lane->steps += PROGRESS_OPS;
     if (atomic_load_explicit(&request->cancelled, memory_order_relaxed))
         lane->stop = STOP_CANCELLED;
