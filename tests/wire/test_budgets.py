@@ -448,7 +448,7 @@ NEIGHBOURS = [
 @pytest.mark.parametrize("name, sql", NEIGHBOURS, ids=[name for name, _ in NEIGHBOURS])
 def test_one_tenants_hostile_statements_do_not_stop_another(start_server, name, sql):
     """Not a benchmark (that is bench/neighbour): nobody stands still."""
-    server = start_server("--statement-time", "1s", "--workers", "2", "--loops", "2")
+    server = start_server("--statement-time", "3s", "--workers", "2", "--loops", "2")
     admin = Admin(server)
     hostile = admin.tenant()
     places = [hostile.database(f"h{i}") for i in range(5)]
