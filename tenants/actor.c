@@ -400,7 +400,8 @@ void actor_put_back(struct lane *lane, struct list *requests)
 static bool is_stream_too_many(struct actor *actor, const struct stream *stream)
 {
     bool is_open = actor->state == ACTOR_OPEN && !actor->open->failed;
-    bool known = is_open ? stream->linked : stream->in_mailbox > 0;
+    /* The place of one that rests is another's already. */
+    bool known = is_open ? stream->linked && !stream->resting : stream->in_mailbox > 0;
     unsigned count = is_open ? actor->open->stream_count : actor->waiting_streams;
     unsigned most = actor->engine->options.streams_per_database;
 

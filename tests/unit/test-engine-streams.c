@@ -231,8 +231,14 @@ static void test_most_sessions(void)
     is_int(refused, 3, "the others are refused");
     is_int(in_stream(&fixture, streams[STREAMS], "SELECT 1"), ERR_NONE,
         "then, a lane that is not needed changes hands");
-    for (unsigned i = 0; i < STREAMS; i++)
-        (void)in_stream(&fixture, streams[i], "BEGIN");
+    for (unsigned i = 0; i < STREAMS; i++) {
+        enum err_code code;
+
+        /* A lane changes hands when its turn is over, which may be a moment after the answer. */
+        while ((code = in_stream(&fixture, streams[i], "BEGIN")) == ERR_OVERLOADED)
+            (void)poll(NULL, 0, 1);
+        CHECK(code == ERR_NONE);
+    }
     is_int(in_stream(&fixture, streams[STREAMS], "SELECT 1"), ERR_OVERLOADED,
         "but not one in a transaction");
     stream_close(fixture.engine, streams[0]);
