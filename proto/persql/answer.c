@@ -169,7 +169,8 @@ static struct str query_either(struct exchange *x, const char *camel, const char
     return value.ptr != NULL ? value : http_query_get(&x->http, &x->arena, snake);
 }
 
-int persql_read_page(struct exchange *x, struct list_input *input)
+/* The page that the query string names. -1: answered. */
+static int read_page(struct exchange *x, struct list_input *input)
 {
     struct str size = query_either(x, "pageSize", "page_size");
     uint64_t value = 0;
@@ -194,9 +195,22 @@ void persql_list(struct exchange *x, struct str tenant, void (*done)(struct cata
     struct catalogue_call *call = NULL;
     struct list_input *input = persql_call_with(x, done, sizeof(*input), &call);
 
-    if (input == NULL || persql_read_page(x, input) < 0)
+    if (input == NULL || read_page(x, input) < 0)
         return;
     input->tenant = tenant;
+    start(call, input);
+}
+
+void persql_list_parts(struct exchange *x, void (*done)(struct catalogue_call *call),
+    void (*start)(struct catalogue_call *call, const struct branch_list_input *input))
+{
+    struct catalogue_call *call = NULL;
+    struct branch_list_input *input = persql_call_with(x, done, sizeof(*input), &call);
+
+    if (input == NULL || read_page(x, &input->page) < 0)
+        return;
+    input->tenant_id = x->database->tenant_id;
+    input->database_id = x->database->id;
     start(call, input);
 }
 

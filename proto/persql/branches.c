@@ -159,14 +159,7 @@ static void on_list(struct catalogue_call *call)
 
 void persql_branches_list(struct exchange *x)
 {
-    struct catalogue_call *call = NULL;
-    struct branch_list_input *input = persql_call_with(x, on_list, sizeof(*input), &call);
-
-    if (input == NULL || persql_read_page(x, &input->page) < 0)
-        return;
-    input->tenant_id = x->database->tenant_id;
-    input->database_id = x->database->id;
-    catalogue_branch_list(call, input);
+    persql_list_parts(x, on_list, catalogue_branch_list);
 }
 
 void persql_branch_get(struct exchange *x)

@@ -64,6 +64,9 @@ struct str persql_named(const struct exchange *x);
  * pageSize and cursor (snake_case too), deleted. */
 void persql_list(struct exchange *x, struct str tenant, void (*done)(struct catalogue_call *call),
     void (*start)(struct catalogue_call *call, const struct list_input *input));
+/* The same of what belongs to the route's database: its branches, its snapshots. */
+void persql_list_parts(struct exchange *x, void (*done)(struct catalogue_call *call),
+    void (*start)(struct catalogue_call *call, const struct branch_list_input *input));
 bool persql_query_flag(struct exchange *x, const char *name);
 
 /* Runs a procedure of the engine for x: `run` gets `state`, which is also x->state in `done`. */
@@ -98,8 +101,6 @@ void persql_write_usage(struct encoder *encoder, const struct usage_totals *usag
 void persql_write_snapshot(struct encoder *encoder, const struct snapshot_info *snapshot);
 void persql_write_swapped(
     struct exchange *x, struct encoder *encoder, const struct branch_swapped *swapped);
-/* The page that the query string names. -1: answered. */
-int persql_read_page(struct exchange *x, struct list_input *input) MUST_CHECK;
 /* Mint and list for `tenant`, whose slug may differ from the token's. */
 void persql_token_mint(struct exchange *x, struct str tenant);
 void persql_token_list(struct exchange *x, struct str tenant);

@@ -32,14 +32,7 @@ static void on_list(struct catalogue_call *call)
 
 void persql_snapshots_list(struct exchange *x)
 {
-    struct catalogue_call *call = NULL;
-    struct branch_list_input *input = persql_call_with(x, on_list, sizeof(*input), &call);
-
-    if (input == NULL || persql_read_page(x, &input->page) < 0)
-        return;
-    input->tenant_id = x->database->tenant_id;
-    input->database_id = x->database->id;
-    catalogue_snapshot_list(call, input);
+    persql_list_parts(x, on_list, catalogue_snapshot_list);
 }
 
 /* Of the database that the route names, and the snapshot if it names one. NULL: answered. */
