@@ -16,93 +16,13 @@
 #include "tenants/base/check.h"
 #include "tenants/base/log.h"
 #include "tenants/base/random.h"
-#include "tenants/vfs_io.h"
 #include "tests/crash/branch_work.h"
+#include "tests/crash/failing_disk.h"
 #include "tests/lib/scratch.h"
 #include "tests/lib/tap.h"
 
 #define STEPS 34
 #define STRIDE_AFTER 60 /* every call up to this one, then some of them */
-
-enum call { OPEN, READ, WRITE, SYNC, SYNC_FOLDER, RENAME, UNLINK, TRUNCATE };
-
-static struct {
-    enum call call;
-    unsigned at; /* the n-th call fails; 0: none */
-    bool stays;  /* and all after it */
-    int error;
-    unsigned calls;
-    bool hit;
-} fault;
-
-static bool fails(enum call call)
-{
-    if (call != fault.call || fault.at == 0)
-        return false;
-    fault.calls++;
-    if (fault.calls != fault.at && !(fault.stays && fault.calls > fault.at))
-        return false;
-    fault.hit = true;
-    errno = fault.error;
-    return true;
-}
-
-static int on_open(const char *path, int flags, mode_t mode)
-{
-    return fails(OPEN) ? -1 : open(path, flags, mode);
-}
-
-static ssize_t on_pread(int fd, void *bytes, size_t len, off_t offset)
-{
-    return fails(READ) ? -1 : pread(fd, bytes, len, offset);
-}
-
-/* A full disk takes the first half. */
-static ssize_t on_pwritev(int fd, const struct iovec *parts, int count, off_t offset)
-{
-    if (!fails(WRITE))
-        return pwritev(fd, parts, count, offset);
-    if (fault.error == ENOSPC && parts[0].iov_len > 1)
-        (void)!pwrite(fd, parts[0].iov_base, parts[0].iov_len / 2, offset);
-    errno = fault.error;
-    return -1;
-}
-
-static int on_fdatasync(int fd)
-{
-    return fails(SYNC) ? -1 : 0;
-}
-
-static int on_fsync(int fd)
-{
-    return fails(SYNC_FOLDER) ? -1 : 0;
-}
-
-static int on_rename(const char *from, const char *to)
-{
-    return fails(RENAME) ? -1 : rename(from, to);
-}
-
-static int on_unlink(const char *path)
-{
-    return fails(UNLINK) ? -1 : unlink(path);
-}
-
-static int on_ftruncate(int fd, off_t size)
-{
-    return fails(TRUNCATE) ? -1 : ftruncate(fd, size);
-}
-
-static const struct vfs_io_hooks failing = {
-    .open = on_open,
-    .pread = on_pread,
-    .pwritev = on_pwritev,
-    .fdatasync = on_fdatasync,
-    .fsync = on_fsync,
-    .rename = on_rename,
-    .unlink = on_unlink,
-    .ftruncate = on_ftruncate,
-};
 
 static struct work work;
 static char scratch[80];
@@ -120,7 +40,7 @@ static bool one_run(uint64_t seed)
     CHECK(work_start(&work));
     fault.calls = 0;
     fault.hit = false;
-    vfs_io_hooks = &failing;
+    vfs_io_hooks = &failing_disk;
     for (int i = 0; i < STEPS && !ends; i++) {
         if (work_step(&work))
             continue;
